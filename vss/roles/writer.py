@@ -66,7 +66,7 @@ class WriterContext(Protocol):
         """Whether ``path`` (``D:\\…``) lies on a volume of the set."""
         ...
 
-    def snapshot_files(self, volume: str) -> FileSystem:
+    async def snapshot_files(self, volume: str) -> FileSystem:
         """The shadow copy of ``volume``, writable, in ``on_post_snapshot`` only (auto-recovery).
 
         Raises:

@@ -1,0 +1,129 @@
+"""Calling plugins: each under a deadline, many at once, outcomes as data in the order asked.
+
+A veto of one role never cancels its siblings, so nothing here raises for what a plugin did. A plugin that does not answer is
+cancelled and left behind (it may ignore that): whatever it returns later has no effect and is recorded as
+``LateAnswerIgnored``. Only the cancellation of the caller itself passes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vss.events import LateAnswerIgnored
+from vss.ports import Ports, no_faults
+
+Work = Callable[[], Coroutine[Any, Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One thing to ask of one role. ``site`` and ``selectors`` name the point for injected faults."""
+
+    role: str
+    site: str
+    work: Work
+    selectors: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call: a value, or an error (``TimeoutError`` when there was no answer in time)."""
+
+    role: str
+    site: str
+    value: Any = None
+    error: BaseException | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the role answered without error."""
+        return self.error is None
+
+    @property
+    def is_timeout(self) -> bool:
+        """Whether the role did not answer within its limit."""
+        return isinstance(self.error, DeadlineError)
+
+
+class DeadlineError(Exception):
+    """No answer within the limit. Our own class, so that a plugin's ``TimeoutError`` is not mistaken for it."""
+
+
+class Caller:
+    """Makes calls in one world and keeps those that were left behind, so that the end of the world can collect them."""
+
+    def __init__(self, ports: Ports) -> None:
+        """Call through ``ports``, whose fault site every call passes."""
+        self._ports = ports
+        self._left_behind: dict[int, asyncio.Task[Any]] = {}
+        self._next_number = 0
+
+    async def call(self, call: Call, limit_s: float) -> Outcome:
+        """Make one call and wait for it for at most ``limit_s`` seconds (``inf``: no limit)."""
+        return (await self.fan_out([call], limit_s))[0]
+
+    async def fan_out(self, calls: Sequence[Call], limit_s: float) -> list[Outcome]:
+        """Make all calls at once; return their outcomes in the order of ``calls``."""
+        if not calls:
+            return []
+        tasks = [asyncio.ensure_future(self._start(call)) for call in calls]
+        try:
+            await asyncio.wait(tasks, timeout=None if limit_s == math.inf else max(limit_s, 0.0))
+        except asyncio.CancelledError:
+            for call, task in zip(calls, tasks, strict=True):
+                self._leave_behind(call, task)
+            raise
+        return [self._outcome(call, task, limit_s) for call, task in zip(calls, tasks, strict=True)]
+
+    def _start(self, call: Call) -> Awaitable[Any]:
+        if self._ports.faults is no_faults:
+            return call.work()
+        return self._ports.faults(call.site, call.work, **dict(call.selectors))
+
+    def _outcome(self, call: Call, task: asyncio.Future[Any], limit_s: float) -> Outcome:
+        if not task.done():
+            self._leave_behind(call, task)
+            error: BaseException | None = DeadlineError(f"no answer within {limit_s:g} s")
+            return Outcome(call.role, call.site, error=error)
+        if task.cancelled():
+            return Outcome(call.role, call.site, error=DeadlineError("the call was cancelled"))
+        error = task.exception()
+        if error is not None:
+            return Outcome(call.role, call.site, error=error)
+        return Outcome(call.role, call.site, value=task.result())
+
+    def _leave_behind(self, call: Call, task: asyncio.Future[Any]) -> None:
+        if task.done():
+            if not task.cancelled():
+                task.exception()  # retrieved: its caller is gone, so nobody else will
+            return
+        number = self._next_number
+        self._next_number += 1
+        assert isinstance(task, asyncio.Task)
+        self._left_behind[number] = task
+        task.add_done_callback(lambda done: self._collect(number, call, done))
+        task.cancel()
+
+    def _collect(self, number: int, call: Call, task: asyncio.Future[Any]) -> None:
+        del self._left_behind[number]
+        if task.cancelled():
+            return
+        task.exception()
+        self._ports.emit(LateAnswerIgnored(role=call.role, step=call.site))
+
+    @property
+    def left_behind_count(self) -> int:
+        """How many calls were given up and have not ended yet."""
+        return len(self._left_behind)
+
+    async def close(self, limit_s: float) -> None:
+        """Cancel what was left behind once more and wait a bounded time for it."""
+        tasks = list(self._left_behind.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=limit_s)

@@ -1,0 +1,91 @@
+"""Changes of the backup components document, as pure functions: old document in, new document out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vss.documents import BackupComponents, ComponentType, SelectedComponent, WriterComponents
+from vss.errors import AlreadyExistsError, NotFoundError
+from vss.ids import Guid
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentKey:
+    """A component's identity in the document. Logical path and name compare without case."""
+
+    writer_id: Guid
+    type: ComponentType
+    logical_path: str
+    component_name: str
+
+    def matches(self, component: SelectedComponent) -> bool:
+        """Whether ``component`` is the one meant."""
+        return (
+            component.type == self.type
+            and component.component_name.lower() == self.component_name.lower()
+            and component.logical_path.lower() == self.logical_path.lower()
+        )
+
+    def __str__(self) -> str:
+        """Logical path and name."""
+        return f"{self.logical_path}\\{self.component_name}" if self.logical_path else self.component_name
+
+
+def add_component(document: BackupComponents, writer: WriterComponents, component: SelectedComponent) -> BackupComponents:
+    """Add ``component`` under the writer instance of ``writer`` (whose own components are ignored).
+
+    Raises:
+        AlreadyExistsError: the document has this component of this writer instance.
+    """
+    existing = document.writer(writer.instance_id)
+    if existing is None:
+        return replace(document, writers=(*document.writers, replace(writer, components=(component,))))
+    key = ComponentKey(writer.writer_id, component.type, component.logical_path, component.component_name)
+    if any(key.matches(each) for each in existing.components):
+        raise AlreadyExistsError(f"component '{component.full_path}' of writer {writer.writer_id} was added already")
+    return replace_writer(document, replace(existing, components=(*existing.components, component)))
+
+
+def replace_writer(document: BackupComponents, writer: WriterComponents) -> BackupComponents:
+    """Put ``writer`` in the place of the part with the same instance id."""
+    return replace(
+        document,
+        writers=tuple(writer if each.instance_id == writer.instance_id else each for each in document.writers),
+    )
+
+
+def change_component(
+    document: BackupComponents, key: ComponentKey, instance_id: Guid | None = None, **changes: Any
+) -> BackupComponents:
+    """Change fields of one component, in every instance of the writer or only in ``instance_id``.
+
+    Raises:
+        NotFoundError: the document has no such component.
+    """
+    found = False
+    writers: list[WriterComponents] = []
+    for writer in document.writers:
+        if writer.writer_id != key.writer_id or (instance_id is not None and writer.instance_id != instance_id):
+            writers.append(writer)
+            continue
+        components = tuple(replace(each, **changes) if key.matches(each) else each for each in writer.components)
+        found = found or components != writer.components or any(key.matches(each) for each in writer.components)
+        writers.append(replace(writer, components=components))
+    if not found:
+        raise NotFoundError(f"component '{key}' of writer {key.writer_id} is not in the backup components document")
+    return replace(document, writers=tuple(writers))
+
+
+def find_component(document: BackupComponents, key: ComponentKey) -> SelectedComponent:
+    """Return the component.
+
+    Raises:
+        NotFoundError: the document has no such component.
+    """
+    for writer in document.writers:
+        if writer.writer_id == key.writer_id:
+            for component in writer.components:
+                if key.matches(component):
+                    return component
+    raise NotFoundError(f"component '{key}' of writer {key.writer_id} is not in the backup components document")

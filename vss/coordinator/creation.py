@@ -1,0 +1,194 @@
+"""Making one shadow copy set: the story, phase by phase, in the vendor's order.
+
+``create`` reads top to bottom; every ``if`` is in the steps. A set is whole or gone: whatever fails after the first phase
+began, ``abort`` undoes at every provider and tells every writer that had prepared for the snapshot. Abort is written once,
+runs at most once per set, and lets the first cause through. Source: Volume Shadow Copy Service documentation, "Shadow copy
+creation for providers" and "Aborting VSS operations".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from vss.coordinator.calls import Caller
+from vss.coordinator.limits import Limits
+from vss.coordinator.participant import Participant
+from vss.coordinator.providers import ProviderSet
+from vss.coordinator.windows import FreezeWindow, HoldWindow
+from vss.errors import NotFoundError, VssError
+from vss.events import (
+    PhaseEntered,
+    PhaseLeft,
+    SnapshotCommitted,
+    SnapshotSetAborted,
+    SnapshotSetCreated,
+)
+from vss.hresult import HResult
+from vss.ids import Guid
+from vss.machines import ProviderPhase, WriterEvent, WriterState
+from vss.ports import Ports
+from vss.roles.provider import Provider
+from vss.roles.volume import FileSystem, Volume
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInCreation:
+    """One volume of the set."""
+
+    snapshot_id: Guid
+    volume: Volume
+    provider: Provider
+
+
+class SnapshotSetCreation:
+    """One set from StartSnapshotSet to its end. Volumes are added first, then ``create`` runs once."""
+
+    def __init__(self, ports: Ports, caller: Caller, limits: Limits, snapshot_set_id: Guid, session_id: Guid) -> None:
+        """Begin with no volume."""
+        self.snapshot_set_id = snapshot_set_id
+        self.snapshots: list[SnapshotInCreation] = []
+        self.providers = ProviderSet(ports, caller, snapshot_set_id)
+        self._writable: dict[str, FileSystem] = {}
+        self.is_created = False
+        self._is_aborted = False
+        self._ports = ports
+        self._caller = caller
+        self._limits = limits
+        self._session_id = str(session_id)
+
+    @property
+    def volumes(self) -> list[Volume]:
+        """The volumes of the set, in the order added."""
+        return [each.volume for each in self.snapshots]
+
+    async def create(self, participants: Sequence[Participant]) -> None:
+        """Take the shadow copies.
+
+        Raises:
+            ProviderError: a provider failed.
+            WindowError: the freeze, flush or hold window was lost.
+        """
+        try:
+            async with self._phase("end-prepare"):
+                await self._end_prepare()
+            async with self._phase("prepare-snapshot"):
+                await self._send(participants, WriterEvent.PREPARE_FOR_SNAPSHOT, self._limits.prepare_snapshot_s)
+            async with self._phase("freeze"), self._freeze_window(participants) as freeze:
+                await self._pre_commit(freeze.remaining_s())
+                async with (
+                    self._phase("hold"),
+                    HoldWindow(self._ports, self._caller, self.volumes, self._limits.hold_window_s) as hold,
+                ):
+                    await self._commit(hold.remaining_s())
+                await self._post_commit(freeze.remaining_s())
+            async with self._phase("post-snapshot"):
+                await self._pre_final_commit()
+                await self._send(participants, WriterEvent.POST_SNAPSHOT, self._limits.post_snapshot_s)
+                await self._post_final_commit()
+        except BaseException as error:
+            await self.abort(participants, error)
+            raise
+        self.is_created = True
+        self._ports.emit(SnapshotSetCreated(snapshot_set_id=str(self.snapshot_set_id)))
+
+    async def abort(self, participants: Sequence[Participant], cause: BaseException) -> None:
+        """Undo the set at every provider and tell the writers. The second call does nothing."""
+        if self._is_aborted or self.is_created:
+            return
+        self._is_aborted = True
+        self._writable.clear()
+        for error in await self.providers.abort(self._limits.abort_s):
+            cause.add_note(error.message)
+        for participant in participants:
+            await participant.wait_timer_abort()
+            participant.interrupt()
+            if participant.needs_abort:
+                await participant.abort("set failed")
+        code = cause.hresult.name if isinstance(cause, VssError) else HResult.VSS_E_UNEXPECTED.name
+        self._ports.emit(
+            SnapshotSetAborted(
+                snapshot_set_id=str(self.snapshot_set_id), cause=str(cause) or type(cause).__name__, hresult=code
+            )
+        )
+
+    # -- the phases ------------------------------------------------------------------------------------------------------------
+
+    async def _end_prepare(self) -> None:
+        set_id = self.snapshot_set_id
+        await self.providers.send(
+            ProviderPhase.END_PREPARE, lambda each: each.end_prepare_snapshots(set_id), self._limits.end_prepare_s
+        )
+
+    async def _send(self, participants: Sequence[Participant], event: WriterEvent, limit_s: float) -> None:
+        """Send an event that has no window to the writers that are where it finds them; a veto aborts nobody."""
+        due = WriterState.STABLE if event is WriterEvent.PREPARE_FOR_SNAPSHOT else WriterState.WAITING_FOR_POST_SNAPSHOT
+        chosen = [each for each in participants if each.state is due]
+        outcomes = await self._caller.fan_out([each.call_for(event) for each in chosen], limit_s)
+        for participant, outcome in zip(chosen, outcomes, strict=True):
+            participant.take_outcome(event, outcome)
+
+    def _freeze_window(self, participants: Sequence[Participant]) -> FreezeWindow:
+        return FreezeWindow(self._ports, self._caller, participants, self._limits, self.snapshot_set_id)
+
+    async def _pre_commit(self, remaining_s: float) -> None:
+        set_id, limit_s = self.snapshot_set_id, min(self._limits.pre_commit_s, remaining_s)
+        await self.providers.send(ProviderPhase.PRE_COMMIT, lambda each: each.pre_commit_snapshots(set_id), limit_s)
+
+    async def _commit(self, remaining_s: float) -> None:
+        set_id = self.snapshot_set_id
+        await self.providers.send(ProviderPhase.COMMIT, lambda each: each.commit_snapshots(set_id), remaining_s)
+
+    async def _post_commit(self, remaining_s: float) -> None:
+        set_id, count, limit_s = self.snapshot_set_id, len(self.snapshots), min(self._limits.post_commit_s, remaining_s)
+        self._ports.emit(SnapshotCommitted(snapshot_set_id=str(set_id), snapshot_count=count))
+        await self.providers.send(ProviderPhase.POST_COMMIT, lambda each: each.post_commit_snapshots(set_id, count), limit_s)
+
+    async def _pre_final_commit(self) -> None:
+        set_id = self.snapshot_set_id
+        await self.providers.send(
+            ProviderPhase.PRE_FINAL_COMMIT,
+            lambda each: each.pre_final_commit_snapshots(set_id),
+            self._limits.final_commit_s,
+        )
+
+    async def open_writable(self, volume: str) -> FileSystem:
+        """Open the shadow copy of ``volume`` for auto-recovery; between pre-final and post-final commit only.
+
+        Raises:
+            NotFoundError: the set has no shadow copy of ``volume``.
+        """
+        key = volume.lower()
+        if key not in self._writable:
+            for each in self.snapshots:
+                if each.volume.name.lower() == key:
+                    self._writable[key] = await each.provider.open_snapshot(each.snapshot_id)
+                    break
+            else:
+                raise NotFoundError(f"volume {volume} is not in the shadow copy set {self.snapshot_set_id}")
+        return self._writable[key]
+
+    async def _post_final_commit(self) -> None:
+        set_id = self.snapshot_set_id
+        for name in sorted(self._writable):
+            await self._writable[name].sync()
+        self._writable.clear()
+        await self.providers.send(
+            ProviderPhase.POST_FINAL_COMMIT,
+            lambda each: each.post_final_commit_snapshots(set_id),
+            self._limits.final_commit_s,
+        )
+
+    @asynccontextmanager
+    async def _phase(self, name: str) -> AsyncIterator[None]:
+        """Record when a phase began, how long it took and how it ended."""
+        entered_ns = self._ports.clock.now_ns()
+        self._ports.emit(PhaseEntered(phase=name, session_id=self._session_id))
+        outcome = "failed"
+        try:
+            yield
+            outcome = "ok"
+        finally:
+            duration_ns = self._ports.clock.now_ns() - entered_ns
+            self._ports.emit(PhaseLeft(phase=name, session_id=self._session_id, duration_ns=duration_ns, outcome=outcome))

@@ -1,0 +1,242 @@
+"""One writer in one session: its state machine, its failure, its own freeze timer, and the context its handlers see.
+
+Invariants: after Freeze was sent exactly one of Thaw and Abort follows; when the coordinator sends neither, the timer started
+at Freeze calls ``on_abort`` after the writer's own freeze timeout. A failed writer gets no further events but Abort and
+BackupShutdown. State is changed here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from vss.coordinator.calls import Call, Caller, Outcome
+from vss.coordinator.writer_context import ActiveContext, DocumentAccess
+from vss.errors import VssError, WriterError
+from vss.events import WriterAborted, WriterAnswered, WriterCalled, WriterFroze, WriterThawed, WriterTimedOut, WriterVetoed
+from vss.hresult import WRITER_FAILURES, HResult
+from vss.machines import WriterEvent, WriterMachine, WriterState
+from vss.ports import NANOSECONDS, Ports
+from vss.roles.writer import Writer, WriterContext
+
+Handler = Callable[[WriterContext], Coroutine[Any, Any, None]]
+
+_SITES = {
+    WriterEvent.PREPARE_FOR_BACKUP: "writer.prepare_backup",
+    WriterEvent.PREPARE_FOR_SNAPSHOT: "writer.prepare_snapshot",
+    WriterEvent.FREEZE: "writer.freeze",
+    WriterEvent.THAW: "writer.thaw",
+    WriterEvent.POST_SNAPSHOT: "writer.post_snapshot",
+    WriterEvent.ABORT: "writer.abort",
+    WriterEvent.BACKUP_COMPLETE: "writer.backup_complete",
+    WriterEvent.BACKUP_SHUTDOWN: "writer.backup_shutdown",
+    WriterEvent.PRE_RESTORE: "writer.pre_restore",
+    WriterEvent.POST_RESTORE: "writer.post_restore",
+}
+
+_FROZEN_OR_ON_THE_WAY = (WriterState.WAITING_FOR_FREEZE, WriterState.WAITING_FOR_THAW)
+_ABORTABLE = (*_FROZEN_OR_ON_THE_WAY, WriterState.WAITING_FOR_POST_SNAPSHOT)
+
+
+class Participant:
+    """A writer as one session sees it."""
+
+    def __init__(self, ports: Ports, caller: Caller, writer: Writer, access: DocumentAccess, abort_limit_s: float) -> None:
+        """Join ``writer`` to the session whose document ``access`` reads and changes."""
+        self.writer = writer
+        self.failure = HResult.S_OK
+        self.message = ""
+        self.is_involved = False
+        self._ports = ports
+        self._caller = caller
+        self._access = access
+        self._abort_limit_s = abort_limit_s
+        self._machine = WriterMachine(writer.name)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_task: asyncio.Task[None] | None = None
+        self._in_flight: asyncio.Task[Any] | None = None
+        self._token: object | None = None  # whose answer still counts; a late one finds another token here
+        self._froze_ns: int | None = None
+        self._handlers: dict[WriterEvent, Handler] = {
+            WriterEvent.PREPARE_FOR_BACKUP: writer.on_prepare_backup,
+            WriterEvent.PREPARE_FOR_SNAPSHOT: writer.on_prepare_snapshot,
+            WriterEvent.FREEZE: writer.on_freeze,
+            WriterEvent.THAW: writer.on_thaw,
+            WriterEvent.POST_SNAPSHOT: writer.on_post_snapshot,
+            WriterEvent.ABORT: writer.on_abort,
+            WriterEvent.BACKUP_COMPLETE: writer.on_backup_complete,
+            WriterEvent.BACKUP_SHUTDOWN: writer.on_backup_shutdown,
+            WriterEvent.PRE_RESTORE: writer.on_pre_restore,
+            WriterEvent.POST_RESTORE: writer.on_post_restore,
+        }
+
+    @property
+    def state(self) -> WriterState:
+        """The writer's state in this session."""
+        return self._machine.state
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether Freeze was sent and neither Thaw nor Abort has come through."""
+        return self._froze_ns is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the writer failed or refused in this session."""
+        return self.failure is not HResult.S_OK
+
+    @property
+    def needs_abort(self) -> bool:
+        """Whether an aborted set must be told to this writer: after PrepareForSnapshot and before PostSnapshot."""
+        return self.is_frozen or self.state in _ABORTABLE
+
+    def call_for(self, event: WriterEvent) -> Call:
+        """Return the call that sends ``event``; its outcome is never an error of the writer, which is kept here."""
+        return Call(
+            role=f"writer:{self.writer.name}",
+            site=_SITES[event],
+            work=lambda: self._deliver(event),
+            selectors=(("writer", self.writer.name),),
+        )
+
+    async def _deliver(self, event: WriterEvent) -> None:
+        self._machine.begin(event)
+        self.is_involved = True
+        self._ports.emit(WriterCalled(writer=self.writer.name, step=event.value))
+        if event is WriterEvent.FREEZE:
+            self._start_timer()
+        self._in_flight = asyncio.current_task()
+        self._token = token = object()
+        context = ActiveContext(self._access, self.writer, event)
+        code, message = HResult.S_OK, ""
+        try:
+            await self._handlers[event](context)
+        except VssError as error:
+            code = error.hresult if isinstance(error, WriterError) else HResult.VSS_E_WRITERERROR_NONRETRYABLE
+            message = error.message
+        except Exception as error:  # noqa: BLE001 - any exception of a plugin is that plugin's failure, and only its
+            code, message = HResult.VSS_E_WRITERERROR_NONRETRYABLE, f"{type(error).__name__}: {error}"
+        finally:
+            context.close()
+        if self._token is not token:
+            return  # late: the step was given up meanwhile, and whoever gave it up has settled the state
+        self._settle()
+        if code is HResult.S_OK:
+            code, message = context.failure, context.message
+        if code is HResult.S_OK:
+            context.keep_changes()
+            self._finish_ok(event)
+        else:
+            self._finish_failed(event, code, message)
+
+    def _settle(self) -> None:
+        """Whatever is in flight no longer counts."""
+        self._in_flight = None
+        self._token = None
+
+    def _finish_ok(self, event: WriterEvent) -> None:
+        state = self._machine.finish(True)
+        if event is WriterEvent.FREEZE:
+            self._ports.emit(WriterFroze(writer=self.writer.name))
+        elif event is WriterEvent.THAW:
+            self._ports.emit(WriterThawed(writer=self.writer.name, frozen_ns=self._frozen_ns()))
+            self._stop_timer()
+        self._ports.emit(WriterAnswered(writer=self.writer.name, step=event.value, state=state.name))
+
+    def _finish_failed(self, event: WriterEvent, code: HResult, message: str) -> None:
+        state = self._machine.finish(False)
+        self._fail(code if code in WRITER_FAILURES else HResult.VSS_E_WRITERERROR_NONRETRYABLE, message)
+        self._ports.emit(
+            WriterVetoed(
+                writer=self.writer.name, step=event.value, state=state.name, hresult=self.failure.name, message=message
+            )
+        )
+
+    def _fail(self, code: HResult, message: str) -> None:
+        if not self.has_failed:  # the first cause stays; what follows from it must not replace it
+            self.failure, self.message = code, message
+
+    def take_outcome(self, event: WriterEvent, outcome: Outcome) -> None:
+        """Record that no answer came: a time-out, or a failure injected before the writer was reached."""
+        if outcome.is_ok:
+            return
+        if self._machine.in_flight is None:
+            if self.has_failed:
+                return  # settled by the freeze timer or by an abort while the call was under way
+            self._machine.begin(event)
+            self.is_involved = True
+        self._settle()
+        if outcome.is_timeout:
+            in_window = event in (WriterEvent.FREEZE, WriterEvent.THAW)
+            code = HResult.VSS_E_WRITERERROR_TIMEOUT if in_window else HResult.VSS_E_WRITER_NOT_RESPONDING
+            self._machine.finish(False)
+            self._fail(code, f"no answer to {event.value}")
+            self._ports.emit(WriterTimedOut(writer=self.writer.name, step=event.value, limit_ns=0))
+            return
+        error = outcome.error
+        code = error.hresult if isinstance(error, VssError) else HResult.VSS_E_WRITERERROR_NONRETRYABLE
+        self._finish_failed(event, code, str(error))
+
+    # -- the writer's own time between freeze and thaw -------------------------------------------------------------------------
+
+    def _start_timer(self) -> None:
+        self._froze_ns = self._ports.clock.now_ns()
+        self._timer = asyncio.get_running_loop().call_later(self.writer.freeze_timeout_s, self._expire)
+
+    def _stop_timer(self) -> None:
+        self._froze_ns = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _frozen_ns(self) -> int:
+        return self._ports.clock.now_ns() - (self._froze_ns or 0)
+
+    def _expire(self) -> None:
+        """Nobody thawed the writer in time: fail it and let it thaw itself."""
+        limit_ns = int(self.writer.freeze_timeout_s * NANOSECONDS)
+        self._ports.emit(WriterTimedOut(writer=self.writer.name, step="Freeze to Thaw", limit_ns=limit_ns))
+        if self._in_flight is not None:
+            self._in_flight.cancel()
+        self._settle()
+        self._machine.expire()
+        self._fail(HResult.VSS_E_WRITERERROR_TIMEOUT, f"frozen longer than {self.writer.freeze_timeout_s:g} s")
+        self._timer = None
+        self._timer_task = asyncio.get_running_loop().create_task(self._send_abort("freeze timeout"))
+
+    def interrupt(self) -> None:
+        """Give up the step in flight: its late answer will not count, and the writer counts as failed at it."""
+        if self._in_flight is not None:
+            self._in_flight.cancel()
+        self._settle()
+        if self._machine.in_flight is not None:
+            event = self._machine.in_flight
+            self._machine.finish(False)
+            self._fail(HResult.VSS_E_WRITERERROR_RETRYABLE, f"{event.value} was interrupted")
+
+    async def abort(self, cause: str) -> None:
+        """Send Abort and wait for it; may come again. Never raises for what the writer does.
+
+        While the freeze timer's own Abort is under way this waits for that one.
+        """
+        if not await self.wait_timer_abort():
+            self.interrupt()
+            await self._send_abort(cause)
+
+    async def wait_timer_abort(self) -> bool:
+        """Wait for the Abort that the freeze timer sent, if it is under way; return whether it was."""
+        if self._timer_task is None or self._timer_task.done():
+            return False
+        await asyncio.wait([self._timer_task])
+        return True
+
+    async def _send_abort(self, cause: str) -> None:
+        self._ports.emit(WriterAborted(writer=self.writer.name, cause=cause))
+        outcome = await self._caller.call(self.call_for(WriterEvent.ABORT), self._abort_limit_s)
+        self.take_outcome(WriterEvent.ABORT, outcome)
+        self._stop_timer()
+
+    def close(self) -> None:
+        """The session is over: no timer may fire for it any more."""
+        self._stop_timer()

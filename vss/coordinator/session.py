@@ -1,0 +1,267 @@
+"""The session a requestor drives (what IVssBackupComponents is in VSS): backup calls here, restore calls in ``restore_calls``.
+
+The vendor's order, checked by ``vss.machines.session``:
+
+    initialize_for_backup · set_context · set_backup_state · gather_writer_metadata · add_component … · start_snapshot_set ·
+    add_to_snapshot_set … · prepare_for_backup · gather_writer_status · do_snapshot_set · gather_writer_status · copy files ·
+    set_backup_succeeded … · backup_complete · gather_writer_status · release
+
+Source: Volume Shadow Copy Service documentation, "Overview of processing a backup under VSS".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from vss.coordinator.components_editor import ComponentKey, add_component, change_component
+from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
+from vss.coordinator.creation import SnapshotInCreation, SnapshotSetCreation
+from vss.coordinator.providers import choose_provider
+from vss.coordinator.restore_calls import RestoreCalls
+from vss.documents import BackupType, ComponentType, SelectedComponent, WriterComponents
+from vss.errors import InvalidArgumentError, NotFoundError, UnsupportedError, VolumeNotSupportedError
+from vss.events import ComponentAdded, SessionStarted, SnapshotSetStarted, VolumeAddedToSet
+from vss.hresult import HResult
+from vss.ids import GUID_NULL, Guid
+from vss.machines import SessionCall, WriterEvent, WriterState
+from vss.roles.provider import SnapshotProperties
+from vss.roles.volume import FileSystem
+
+MAX_VOLUMES_IN_SET = 64
+"""Volumes a set can have (vendor limit; the 65th is refused and the set stays usable)."""
+
+
+class Session(RestoreCalls):
+    """One requestor's backup or restore. Every call out of sequence raises ``BadStateError`` and changes nothing."""
+
+    def initialize_for_backup(self) -> None:
+        """Make this session a backup."""
+        self._machine.call(SessionCall.INITIALIZE_FOR_BACKUP)
+        self._ports.emit(SessionStarted(session_id=str(self.session_id), kind="backup"))
+
+    def set_context(self, context: SnapshotContext, attributes: SnapshotAttributes = SnapshotAttributes.NONE) -> None:
+        """Say what the set is for; at most once. ``attributes`` adds bits such as NO_AUTORECOVERY.
+
+        Raises:
+            UnsupportedError: ALL, which is for queries only.
+        """
+        if context is SnapshotContext.ALL:
+            raise UnsupportedError("context ALL is for queries, not for creation", hresult=HResult.VSS_E_UNSUPPORTED_CONTEXT)
+        without = SessionCall.SET_CONTEXT_WITHOUT_WRITERS
+        self._machine.call(SessionCall.SET_CONTEXT if context.has_writers else without)
+        self._context = context
+        self._attributes = attributes
+
+    _attributes: SnapshotAttributes = SnapshotAttributes.NONE
+
+    def set_backup_state(
+        self,
+        *,
+        select_components: bool,
+        bootable_system_state: bool,
+        backup_type: BackupType,
+        partial_file_support: bool = False,
+    ) -> None:
+        """Say what kind of backup this is; before PrepareForBackup."""
+        self._machine.call(SessionCall.SET_BACKUP_STATE)
+        self._document = replace(
+            self._document,
+            select_components=select_components,
+            bootable_system_state=bootable_system_state,
+            backup_type=backup_type,
+            partial_file_support=partial_file_support,
+        )
+
+    def add_component(
+        self, instance_id: Guid, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str
+    ) -> None:
+        """Include a component explicitly.
+
+        Raises:
+            NotFoundError: the writer, or its component, does not exist.
+            AlreadyExistsError: it was added already.
+            InvalidArgumentError: the component is only included with another one (it is not selectable there).
+        """
+        metadata = next((each for each in self._metadata if each.instance_id == instance_id), None)
+        if metadata is None or metadata.writer_id != writer_id:
+            raise NotFoundError(f"no writer {writer_id} with instance {instance_id} answered Identify in this session")
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        declared = metadata.component(str(key))
+        if declared is None or declared.type is not type:
+            known = ", ".join(each.full_path for each in metadata.components) or "none"
+            raise NotFoundError(f"writer '{metadata.friendly_name}' has no component '{key}': found {known}")
+        self._machine.call(SessionCall.ADD_COMPONENT)
+        component = SelectedComponent(type, declared.component_name, declared.logical_path)
+        part = WriterComponents(writer_id, instance_id, metadata.instance_name, metadata.backup_schema)
+        self._document = add_component(self._document, part, component)
+        self._ports.emit(
+            ComponentAdded(session_id=str(self.session_id), writer=metadata.friendly_name, component=component.full_path)
+        )
+
+    def start_snapshot_set(self) -> Guid:
+        """Begin a set and take the machine-wide creation lock; return the set's id.
+
+        Raises:
+            SetInProgressError: another session holds the lock.
+        """
+        self._coordinator.require_no_set_in_creation()
+        self._machine.call(SessionCall.START_SNAPSHOT_SET)
+        set_id = self._ports.ids.guid()
+        self._coordinator.creation_started(self)
+        self._creation = SnapshotSetCreation(self._ports, self._caller, self._limits, set_id, self.session_id)
+        self._document = replace(self._document, snapshot_set_id=set_id)
+        self._ports.emit(SnapshotSetStarted(session_id=str(self.session_id), snapshot_set_id=str(set_id)))
+        return set_id
+
+    async def is_volume_supported(self, volume: str, provider_id: Guid = GUID_NULL) -> bool:
+        """Whether a provider (or the given one) can take ``volume`` into a set."""
+        self._machine.call(SessionCall.IS_VOLUME_SUPPORTED)
+        target = self._coordinator.volume(volume)
+        try:
+            await choose_provider(
+                self._caller,
+                self._coordinator.providers,
+                target,
+                provider_id,
+                self._snapshot_attributes,
+                self._limits.is_supported_s,
+            )
+        except VolumeNotSupportedError:
+            return False
+        return True
+
+    @property
+    def _snapshot_attributes(self) -> int:
+        return int(self._context.attributes | self._attributes)
+
+    async def add_to_snapshot_set(self, volume: str, provider_id: Guid = GUID_NULL) -> Guid:
+        """Take ``volume`` into the set with the given provider, or the one the machine chooses; return the snapshot's id.
+
+        Raises:
+            NotFoundError: there is no such volume or provider.
+            VolumeNotSupportedError: the provider, or none at all, supports it.
+            InvalidArgumentError: the set has 64 volumes, or this one already.
+            ProviderError: the provider refused.
+        """
+        self._machine.call(SessionCall.ADD_TO_SNAPSHOT_SET)
+        creation = self._creation
+        assert creation is not None, "the session machine lets no volume in before StartSnapshotSet"
+        target = self._coordinator.volume(volume)
+        if any(each is target for each in creation.volumes):
+            raise InvalidArgumentError(
+                f"volume {target.name} is in the set already", hresult=HResult.VSS_E_OBJECT_ALREADY_EXISTS
+            )
+        if len(creation.snapshots) >= MAX_VOLUMES_IN_SET:
+            raise InvalidArgumentError(
+                f"the set has {MAX_VOLUMES_IN_SET} volumes: {target.name} cannot be added",
+                hresult=HResult.VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED,
+            )
+        wanted = provider_id if provider_id != GUID_NULL else self._coordinator.preferred_provider(target, self._context)
+        provider = await choose_provider(
+            self._caller, self._coordinator.providers, target, wanted, self._snapshot_attributes, self._limits.is_supported_s
+        )
+        snapshot_id = self._ports.ids.guid()
+        await creation.providers.begin(provider, snapshot_id, target, self._snapshot_attributes, self._limits.begin_prepare_s)
+        creation.snapshots.append(SnapshotInCreation(snapshot_id, target, provider))
+        self._ports.emit(
+            VolumeAddedToSet(
+                snapshot_set_id=str(creation.snapshot_set_id),
+                snapshot_id=str(snapshot_id),
+                volume=target.name,
+                provider=provider.name,
+            )
+        )
+        return snapshot_id
+
+    async def prepare_for_backup(self) -> None:
+        """Send PrepareForBackup to the participating writers; who failed shows in the writer status."""
+        async with self._long_call(SessionCall.PREPARE_FOR_BACKUP):
+            await self._send(WriterEvent.PREPARE_FOR_BACKUP, WriterState.STABLE, self._limits.prepare_backup_s)
+
+    async def do_snapshot_set(self) -> None:
+        """Take the set: see ``vss.coordinator.creation``. The creation lock is free afterwards, however it ended.
+
+        Raises:
+            ProviderError: a provider failed; nothing of the set is left.
+            WindowError: the freeze, flush or hold window was lost; nothing of the set is left.
+        """
+        async with self._long_call(SessionCall.DO_SNAPSHOT_SET):
+            creation = self._creation
+            assert creation is not None, "the session machine lets no set be taken before StartSnapshotSet"
+            try:
+                await creation.create(self._selected_participants())
+            finally:
+                self._coordinator.creation_ended(self)
+            for each in creation.snapshots:
+                self._snapshot_ids.append(each.snapshot_id)
+            await self._coordinator.refresh_snapshots()
+
+    def get_snapshot_properties(self, snapshot_id: Guid) -> SnapshotProperties:
+        """Return what is known of a finished shadow copy; ``NotFoundError`` where there is none."""
+        self._machine.call(SessionCall.GET_SNAPSHOT_PROPERTIES)
+        return self._coordinator.snapshot(snapshot_id)
+
+    async def open_snapshot(self, snapshot_id: Guid) -> FileSystem:
+        """Return the files of a finished shadow copy, read-only."""
+        self._machine.call(SessionCall.OPEN_SNAPSHOT)
+        return await self._coordinator.open_snapshot(snapshot_id)
+
+    async def delete_snapshots(self, snapshot_ids: Sequence[Guid]) -> int:
+        """Delete shadow copies; return how many. Stops with ``NotFoundError`` at the first that does not exist."""
+        self._machine.call(SessionCall.DELETE_SNAPSHOTS)
+        for deleted, snapshot_id in enumerate(snapshot_ids):
+            if not await self._coordinator.delete_snapshot_if_there(snapshot_id, "deleted by the requestor"):
+                raise NotFoundError(f"shadow copy {snapshot_id} does not exist ({deleted} of {len(snapshot_ids)} deleted)")
+        return len(snapshot_ids)
+
+    def set_backup_options(
+        self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, options: str
+    ) -> None:
+        """Give the writer options for a component; before PrepareForBackup."""
+        self._change(
+            SessionCall.SET_BACKUP_OPTIONS, ComponentKey(writer_id, type, logical_path, component_name), backup_options=options
+        )
+
+    def set_previous_backup_stamp(
+        self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, stamp: bytes
+    ) -> None:
+        """Tell the writer which backup this one builds on; before PrepareForBackup."""
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        self._change(SessionCall.SET_PREVIOUS_BACKUP_STAMP, key, previous_backup_stamp=stamp)
+
+    def set_backup_succeeded(
+        self,
+        instance_id: Guid,
+        writer_id: Guid,
+        type: ComponentType,
+        logical_path: str,
+        component_name: str,
+        succeeded: bool,
+    ) -> None:
+        """Report whether a component was backed up: true only for what was copied and verified. Writers truncate on it."""
+        self._machine.call(SessionCall.SET_BACKUP_SUCCEEDED)
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        self._document = change_component(self._document, key, instance_id, backup_succeeded=succeeded)
+
+    async def backup_complete(self) -> None:
+        """Send BackupComplete; the document is closed from here. Who failed shows in the writer status."""
+        async with self._long_call(SessionCall.BACKUP_COMPLETE):
+            await self._send(
+                WriterEvent.BACKUP_COMPLETE, WriterState.WAITING_FOR_BACKUP_COMPLETE, self._limits.backup_complete_s
+            )
+
+    async def abort_backup(self) -> None:
+        """Undo an unfinished set and tell the writers. Writers past PostSnapshot hear of it at release (BackupShutdown)."""
+        self._machine.call(SessionCall.ABORT_BACKUP)
+        await self._undo_unfinished()
+        for participant in self._selected_participants():
+            if participant.needs_abort:
+                await participant.abort("aborted by the requestor")
+        self._coordinator.creation_ended(self)
+
+    def _change(self, call: SessionCall, key: ComponentKey, **changes: Any) -> None:
+        changed = change_component(self._document, key, **changes)
+        self._machine.call(call)
+        self._document = changed

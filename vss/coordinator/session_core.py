@@ -1,0 +1,259 @@
+"""What backup and restore calls of a session share: the machine of legal calls, the document, the participants, the release.
+
+Sequence rules are in ``vss.machines.session``; what a writer sees is in ``vss.coordinator.participant``. State is kept here in
+fields, never in a coroutine's locals, so that it can be shown and released at any point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from vss.coordinator.calls import Call, Caller
+from vss.coordinator.components_editor import replace_writer
+from vss.coordinator.contexts import SnapshotContext
+from vss.coordinator.creation import SnapshotSetCreation
+from vss.coordinator.limits import Limits
+from vss.coordinator.participant import Participant
+from vss.documents import BackupComponents, BackupType, WriterComponents, WriterMetadata
+from vss.errors import NotFoundError
+from vss.events import PluginProblem, SessionReleased, WriterIdentified
+from vss.hresult import HResult
+from vss.ids import Guid
+from vss.machines import SessionCall, SessionMachine, WriterEvent, WriterState
+from vss.ports import Ports
+from vss.roles.volume import FileSystem
+from vss.roles.writer import Writer
+
+if TYPE_CHECKING:
+    from vss.coordinator.coordinator import Coordinator
+
+
+@dataclass(frozen=True, slots=True)
+class WriterStatus:
+    """What GatherWriterStatus knows of one writer."""
+
+    writer_id: Guid
+    instance_id: Guid
+    name: str
+    state: WriterState
+    failure: HResult
+    message: str
+
+
+class SessionCore:
+    """One requestor's run, from initialise to release. Made by ``Coordinator.open_session``."""
+
+    def __init__(self, coordinator: Coordinator, session_id: Guid) -> None:
+        """Open a session that is neither backup nor restore yet."""
+        self.session_id = session_id
+        self._coordinator = coordinator
+        self._machine = SessionMachine()
+        self._document = BackupComponents()
+        self._context = SnapshotContext.BACKUP
+        self._metadata: list[WriterMetadata] = []
+        self._participants: list[Participant] = []
+        self._disabled_classes: list[Guid] = []
+        self._creation: SnapshotSetCreation | None = None
+        self._snapshot_ids: list[Guid] = []
+        self._is_released = False
+        self._is_restore = False
+
+    # -- shared with writers (DocumentAccess) ----------------------------------------------------------------------------------
+
+    @property
+    def document(self) -> BackupComponents:
+        """The backup components document as it is now."""
+        return self._document
+
+    @property
+    def snapshot_set_id(self) -> Guid:
+        """The set of this session; GUID_NULL before StartSnapshotSet."""
+        return self._document.snapshot_set_id
+
+    @property
+    def backup_type(self) -> BackupType:
+        """What the requestor asked for."""
+        return self._document.backup_type
+
+    @property
+    def set_volumes(self) -> Sequence[str]:
+        """Names of the volumes in the set, in the order added."""
+        return [] if self._creation is None else [each.name for each in self._creation.volumes]
+
+    def components_of(self, instance_id: Guid) -> WriterComponents | None:
+        """The writer's part of the document; None when components are not selected."""
+        return self._document.writer(instance_id) if self._document.select_components else None
+
+    def replace_components(self, components: WriterComponents) -> None:
+        """Put a writer's changed part back."""
+        self._document = replace_writer(self._document, components)
+
+    async def writable_snapshot(self, volume: str) -> FileSystem:
+        """Open a shadow copy of the set for auto-recovery."""
+        if self._creation is None:
+            raise NotFoundError(f"volume {volume} is not in a shadow copy set: the session has none")
+        return await self._creation.open_writable(volume)
+
+    # -- shortcuts -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _ports(self) -> Ports:
+        return self._coordinator.ports
+
+    @property
+    def _caller(self) -> Caller:
+        return self._coordinator.caller
+
+    @property
+    def _limits(self) -> Limits:
+        return self._coordinator.limits
+
+    @asynccontextmanager
+    async def _long_call(self, call: SessionCall) -> AsyncIterator[None]:
+        """Check that the call is legal; keep others out while it runs; record how it ended."""
+        self._machine.call(call)
+        try:
+            yield
+        except BaseException:
+            self._machine.fail(call)
+            raise
+        self._machine.done(call)
+
+    def _participant(self, instance_id: Guid) -> Participant:
+        for participant in self._participants:
+            if participant.writer.instance_id == instance_id:
+                return participant
+        raise NotFoundError(
+            f"no writer instance {instance_id} answered Identify in this session:"
+            f" found {', '.join(each.writer.name for each in self._participants) or 'none'}"
+        )
+
+    def _selected_participants(self) -> list[Participant]:
+        """The writers that get the session's events: all, or in component mode those with a component in the document."""
+        if not self._context.has_writers:
+            return []
+        if not self._document.select_components:
+            return self._participants
+        instances = [each.instance_id for each in self._document.writers if each.components]
+        return [each for each in self._participants if each.writer.instance_id in instances]
+
+    async def _send(self, event: WriterEvent, due: WriterState, limit_s: float) -> None:
+        """Send an event to the selected writers that are in state ``due``."""
+        chosen = [each for each in self._selected_participants() if each.state is due]
+        outcomes = await self._caller.fan_out([each.call_for(event) for each in chosen], limit_s)
+        for participant, outcome in zip(chosen, outcomes, strict=True):
+            participant.take_outcome(event, outcome)
+
+    # -- discovery -------------------------------------------------------------------------------------------------------------
+
+    async def gather_writer_metadata(self) -> list[WriterMetadata]:
+        """Ask every enabled writer to identify itself. A writer that fails is missing from the result, as in VSS.
+
+        Raises:
+            BadStateError: called twice, or out of sequence.
+        """
+        async with self._long_call(SessionCall.GATHER_WRITER_METADATA):
+            writers = [each for each in self._coordinator.writers if each.writer_class_id not in self._disabled_classes]
+            calls = [
+                Call(f"writer:{each.name}", "writer.identify", each.identify, (("writer", each.name),)) for each in writers
+            ]
+            outcomes = await self._caller.fan_out(calls, self._limits.identify_s)
+            for writer, outcome in zip(writers, outcomes, strict=True):
+                if outcome.is_ok:
+                    self._take_metadata(writer, outcome.value)
+                else:
+                    self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=str(outcome.error)))
+        return list(self._metadata)
+
+    def _take_metadata(self, writer: Writer, metadata: object) -> None:
+        if not isinstance(metadata, WriterMetadata) or metadata.writer_id != writer.writer_class_id:
+            text = f"expected the metadata of writer class {writer.writer_class_id}, found {metadata!r:.80}"
+            self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=text))
+            return
+        self._metadata.append(metadata)
+        self._participants.append(Participant(self._ports, self._caller, writer, self, self._limits.abort_s))
+        self._ports.emit(
+            WriterIdentified(
+                session_id=str(self.session_id),
+                writer=writer.name,
+                writer_id=str(writer.writer_class_id),
+                component_count=len(metadata.components),
+            )
+        )
+
+    def disable_writer_classes(self, writer_ids: Sequence[Guid]) -> None:
+        """Keep the writers of these classes out; before GatherWriterMetadata only."""
+        self._machine.call(SessionCall.DISABLE_WRITER_CLASSES)
+        self._disabled_classes.extend(writer_ids)
+
+    def enable_writer_classes(self, writer_ids: Sequence[Guid]) -> None:
+        """Let the writers of these classes in again; before GatherWriterMetadata only."""
+        self._machine.call(SessionCall.ENABLE_WRITER_CLASSES)
+        self._disabled_classes = [each for each in self._disabled_classes if each not in writer_ids]
+
+    async def gather_writer_status(self) -> list[WriterStatus]:
+        """Return state and failure of every writer that identified itself, as this session knows them."""
+        self._machine.call(SessionCall.GATHER_WRITER_STATUS)
+        return [
+            WriterStatus(
+                each.writer.writer_class_id, each.writer.instance_id, each.writer.name, each.state, each.failure, each.message
+            )
+            for each in self._participants
+        ]
+
+    # -- the end ---------------------------------------------------------------------------------------------------------------
+
+    async def release(self) -> None:
+        """End the session whatever state it is in: undo an unfinished set, delete auto-release shadow copies, free the
+        creation lock, send BackupShutdown to every writer that took part. The second call does nothing."""
+        if self._is_released:
+            return
+        self._is_released = True
+        try:
+            await self._undo_unfinished()
+            await self._shut_writers_down()
+            await self._delete_auto_release()
+        finally:
+            self._coordinator.session_ended(self)
+            self._machine.call(SessionCall.RELEASE)
+            for participant in self._participants:
+                participant.close()
+            self._ports.emit(SessionReleased(session_id=str(self.session_id)))
+
+    async def _undo_unfinished(self) -> None:
+        if self._creation is not None:
+            await self._creation.abort(self._selected_participants(), NotFoundError("the session was released"))
+
+    async def _shut_writers_down(self) -> None:
+        if self._is_restore:
+            return  # BackupShutdown is an event of backups
+        involved = [each for each in self._participants if each.is_involved]
+        for participant in involved:
+            await participant.wait_timer_abort()
+            participant.interrupt()
+            if participant.needs_abort:
+                await participant.abort("session released")
+        calls = [each.call_for(WriterEvent.BACKUP_SHUTDOWN) for each in involved]
+        outcomes = await self._caller.fan_out(calls, self._limits.backup_shutdown_s)
+        for participant, outcome in zip(involved, outcomes, strict=True):
+            participant.take_outcome(WriterEvent.BACKUP_SHUTDOWN, outcome)
+
+    async def _delete_auto_release(self) -> None:
+        if not self._context.is_auto_release:
+            return
+        for snapshot_id in self._snapshot_ids:
+            await self._coordinator.delete_snapshot_if_there(snapshot_id, "auto-release")
+
+    async def __aenter__(self) -> Self:
+        """Use the session in a block that releases it."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Release, whatever happened."""
+        await self.release()

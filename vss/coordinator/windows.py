@@ -1,0 +1,181 @@
+"""The two windows of a set, as nested context managers: who is frozen and what is held shows in the indentation.
+
+    async with FreezeWindow(...):        # first Freeze … last Thaw; leaving with an error aborts the writers instead
+        async with HoldWindow(...):      # flush-and-hold … release, on every volume of the set
+            commit
+
+Leaving a window thaws or releases on success, error, time-out and cancellation. The hold has a second guard that needs nobody:
+at 10 s the volume itself lets its writes go; releasing it later reports that the window was lost, and the set fails. Limits:
+``vss.coordinator.limits``. Nothing is rendered or written inside a window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from types import TracebackType
+
+from vss.coordinator.calls import Call, Caller
+from vss.coordinator.limits import Limits
+from vss.coordinator.participant import Participant
+from vss.errors import FreezeWindowError, VssError, WindowError
+from vss.events import FreezeWindowClosed, FreezeWindowLost, FreezeWindowOpened
+from vss.ids import Guid
+from vss.machines import WriterEvent, WriterState
+from vss.ports import NANOSECONDS, Ports
+from vss.roles.volume import Volume
+from vss.roles.writer import ApplicationLevel
+
+FREEZE_ORDER = (ApplicationLevel.FRONT_END, ApplicationLevel.BACK_END, ApplicationLevel.SYSTEM)
+THAW_ORDER = tuple(reversed(FREEZE_ORDER))  # not documented by the vendor; the reverse keeps what was frozen last shortest
+
+
+class FreezeWindow:
+    """From the first Freeze to the last Thaw of one set."""
+
+    def __init__(
+        self, ports: Ports, caller: Caller, participants: Sequence[Participant], limits: Limits, snapshot_set_id: Guid
+    ) -> None:
+        """Prepare the window; nobody is frozen yet."""
+        self._ports = ports
+        self._caller = caller
+        self._participants = participants
+        self._limits = limits
+        self._set_id = str(snapshot_set_id)
+        self._opened_ns = 0
+        self.duration_ns = 0
+
+    @property
+    def _limit_ns(self) -> int:
+        return -1 if math.isinf(self._limits.freeze_window_s) else int(self._limits.freeze_window_s * NANOSECONDS)
+
+    def remaining_s(self) -> float:
+        """Seconds left of the window; ``inf`` in a profile without one."""
+        return self._limits.freeze_window_s - (self._ports.clock.now_ns() - self._opened_ns) / NANOSECONDS
+
+    async def __aenter__(self) -> FreezeWindow:
+        """Freeze level by level; a writer that refuses is aborted alone and the others go on."""
+        self._opened_ns = self._ports.clock.now_ns()
+        self._ports.emit(FreezeWindowOpened(snapshot_set_id=self._set_id, limit_ns=self._limit_ns))
+        try:
+            for level in FREEZE_ORDER:
+                await self._send(WriterEvent.FREEZE, level, WriterState.WAITING_FOR_FREEZE, math.inf)
+            self._require_time_left("freezing the writers")
+        except BaseException:
+            await self._abort_all("freeze failed")
+            self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Thaw everybody, or abort everybody when the window is left by an error."""
+        if error is not None:
+            await self._abort_all("set failed")
+            self._close()
+            return
+        try:
+            for level in THAW_ORDER:
+                await self._send(WriterEvent.THAW, level, WriterState.WAITING_FOR_THAW, self._limits.thaw_s)
+            self._require_time_left("thawing the writers")
+        except BaseException:
+            await self._abort_all("thaw failed")
+            raise
+        finally:
+            self._close()
+
+    async def _send(self, event: WriterEvent, level: ApplicationLevel, state: WriterState, limit_s: float) -> None:
+        """Send Freeze or Thaw to the writers of ``level`` that are in ``state``; abort those that fail at it."""
+        chosen = [each for each in self._participants if each.writer.application_level is level and each.state is state]
+        limit_s = min(limit_s, self.remaining_s())
+        outcomes = await self._caller.fan_out([each.call_for(event) for each in chosen], limit_s)
+        for participant, outcome in zip(chosen, outcomes, strict=True):
+            participant.take_outcome(event, outcome)
+        for participant in chosen:
+            if participant.has_failed and participant.is_frozen:
+                await participant.abort(f"{event.value} failed")
+
+    def _require_time_left(self, doing: str) -> None:
+        if self.remaining_s() > 0 or math.isinf(self._limits.freeze_window_s):
+            return
+        late = [each.writer.name for each in self._participants if each.has_failed]
+        self._ports.emit(
+            FreezeWindowLost(snapshot_set_id=self._set_id, duration_ns=self._elapsed_ns(), limit_ns=self._limit_ns)
+        )
+        raise FreezeWindowError(
+            f"freeze window lost while {doing}: expected first Freeze to last Thaw within {self._limits.freeze_window_s:g} s,"
+            f" found {self._elapsed_ns() / NANOSECONDS:.3f} s" + (f" (late: {', '.join(late)})" if late else ""),
+            hint="find out which writer was late in the timeline; freeze less, or use the limits profile 'windows'",
+        )
+
+    def _elapsed_ns(self) -> int:
+        return self._ports.clock.now_ns() - self._opened_ns
+
+    async def _abort_all(self, cause: str) -> None:
+        for participant in self._participants:
+            await participant.wait_timer_abort()
+            participant.interrupt()
+            if participant.needs_abort:
+                await participant.abort(cause)
+
+    def _close(self) -> None:
+        self.duration_ns = self._elapsed_ns()
+        self._ports.emit(
+            FreezeWindowClosed(snapshot_set_id=self._set_id, duration_ns=self.duration_ns, limit_ns=self._limit_ns)
+        )
+
+
+class HoldWindow:
+    """Flush-and-hold on every volume of the set, until release."""
+
+    def __init__(self, ports: Ports, caller: Caller, volumes: Sequence[Volume], window_s: float) -> None:
+        """Prepare the window; nothing is held yet."""
+        self._ports = ports
+        self._caller = caller
+        self._volumes = volumes
+        self._window_s = window_s
+        self._opened_ns = 0
+
+    def remaining_s(self) -> float:
+        """Seconds until the volumes let their writes go by themselves."""
+        return self._window_s - (self._ports.clock.now_ns() - self._opened_ns) / NANOSECONDS
+
+    async def __aenter__(self) -> HoldWindow:
+        """Flush and hold all volumes at once; if one cannot, none stays held."""
+        self._opened_ns = self._ports.clock.now_ns()
+        calls = [
+            Call(f"volume:{each.name}", "coord.flush_and_hold", lambda each=each: each.flush_and_hold(self._window_s))  # type: ignore[misc]
+            for each in self._volumes
+        ]
+        try:
+            outcomes = await self._caller.fan_out(calls, math.inf)
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    raise outcome.error
+        except BaseException:
+            await self._release()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Release all volumes; a window lost meanwhile outranks what the body raised, for it came first."""
+        lost = await self._release()
+        if lost is None:
+            return
+        if isinstance(error, Exception) and not isinstance(error, VssError):
+            lost.add_note(f"the commit had failed as well: {type(error).__name__}: {error}")
+        if error is None or isinstance(error, Exception):
+            raise lost from error
+
+    async def _release(self) -> WindowError | None:
+        """Release every volume, whatever happens to one of them; return the first window that was lost."""
+        lost: WindowError | None = None
+        for volume in self._volumes:
+            try:
+                await volume.release_writes()
+            except WindowError as error:
+                lost = lost or error
+        return lost

@@ -1,0 +1,293 @@
+"""The order of a requestor's calls on one session (what IVssBackupComponents is). No I/O, no clock.
+
+One table holds both kinds; the two initialise calls choose. A missing key is a call out of sequence. Rules beside the table:
+
+- Calls of ``TWO_MOMENTS`` take time: ``call`` checks, then ``done`` or ``fail`` moves the state. Meanwhile every call but
+  Release is refused. All other calls move the state at once.
+- A failed gather, prepare, snapshot or restore leaves status, abort and release; a failed BackupComplete counts as complete,
+  because writers may already have truncated their logs and the document is closed.
+
+Choices where the vendor's pages disagree or are silent: components may be added before or after StartSnapshotSet, but not after
+PrepareForBackup (the documents have been sent); with writers, GatherWriterMetadata precedes StartSnapshotSet; backup-only calls
+are refused on a restore and the other way round; AbortBackup is legal, though not needed, before PrepareForBackup.
+
+Sources: VSS documentation, "Overview of processing a backup under VSS", "Overview of processing a restore under VSS",
+"Aborting VSS operations", "Shadow copy creation details" (contexts without writers), pages of the IVssBackupComponents methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from vss.errors import BadStateError
+
+
+class SessionState(Enum):
+    """How far a session has come."""
+
+    CREATED = "created"
+    INITIALIZED = "initialized"
+    CONTEXT_SET = "context set"
+    DISCOVERED = "discovered"
+    SET_STARTED = "set started"
+    PREPARED = "prepared"
+    SNAPSHOT_TAKEN = "snapshot taken"
+    COMPLETED = "completed"
+    WRITERLESS = "without writers"
+    WRITERLESS_DISCOVERED = "without writers, discovered"
+    WRITERLESS_SET_STARTED = "without writers, set started"
+    WRITERLESS_SNAPSHOT_TAKEN = "without writers, snapshot taken"
+    RESTORE_INITIALIZED = "restore initialized"
+    RESTORE_DISCOVERED = "restore discovered"
+    RESTORING = "restoring"
+    RESTORED = "restored"
+    BACKUP_FAILED = "backup failed"
+    RESTORE_FAILED = "restore failed"
+    ABORTED = "aborted"
+    RELEASED = "released"
+
+
+class SessionCall(Enum):
+    """What a requestor may call; the value is the vendor's word (SetContext is two calls here, by what the context is)."""
+
+    INITIALIZE_FOR_BACKUP = "InitializeForBackup"
+    INITIALIZE_FOR_RESTORE = "InitializeForRestore"
+    SET_CONTEXT = "SetContext"
+    SET_CONTEXT_WITHOUT_WRITERS = "SetContext (without writers)"
+    SET_BACKUP_STATE = "SetBackupState"
+    ENABLE_WRITER_CLASSES = "EnableWriterClasses"
+    DISABLE_WRITER_CLASSES = "DisableWriterClasses"
+    DISABLE_WRITER_INSTANCES = "DisableWriterInstances"
+    GATHER_WRITER_METADATA = "GatherWriterMetadata"
+    GATHER_WRITER_STATUS = "GatherWriterStatus"
+    ADD_COMPONENT = "AddComponent"
+    SET_BACKUP_OPTIONS = "SetBackupOptions"
+    SET_PREVIOUS_BACKUP_STAMP = "SetPreviousBackupStamp"
+    IS_VOLUME_SUPPORTED = "IsVolumeSupported"
+    START_SNAPSHOT_SET = "StartSnapshotSet"
+    ADD_TO_SNAPSHOT_SET = "AddToSnapshotSet"
+    PREPARE_FOR_BACKUP = "PrepareForBackup"
+    DO_SNAPSHOT_SET = "DoSnapshotSet"
+    GET_SNAPSHOT_PROPERTIES = "GetSnapshotProperties"
+    QUERY = "Query"
+    OPEN_SNAPSHOT = "OpenSnapshot"
+    DELETE_SNAPSHOTS = "DeleteSnapshots"
+    SET_BACKUP_SUCCEEDED = "SetBackupSucceeded"
+    BACKUP_COMPLETE = "BackupComplete"
+    SAVE_AS_XML = "SaveAsXML"
+    ABORT_BACKUP = "AbortBackup"
+    SET_RESTORE_STATE = "SetRestoreState"
+    SET_SELECTED_FOR_RESTORE = "SetSelectedForRestore"
+    ADD_RESTORE_SUBCOMPONENT = "AddRestoreSubcomponent"
+    SET_RESTORE_OPTIONS = "SetRestoreOptions"
+    SET_ADDITIONAL_RESTORES = "SetAdditionalRestores"
+    ADD_NEW_TARGET = "AddNewTarget"
+    PRE_RESTORE = "PreRestore"
+    ADD_ALTERNATIVE_LOCATION_MAPPING = "AddAlternativeLocationMapping"
+    SET_RANGES_FILE_PATH = "SetRangesFilePath"
+    SET_FILE_RESTORE_STATUS = "SetFileRestoreStatus"
+    POST_RESTORE = "PostRestore"
+    RELEASE = "Release"
+
+
+_S = SessionState
+_C = SessionCall
+
+Row = Mapping[SessionCall, SessionState]
+
+TWO_MOMENTS = frozenset(
+    {
+        SessionCall.GATHER_WRITER_METADATA,
+        SessionCall.PREPARE_FOR_BACKUP,
+        SessionCall.DO_SNAPSHOT_SET,
+        SessionCall.BACKUP_COMPLETE,
+        SessionCall.PRE_RESTORE,
+        SessionCall.POST_RESTORE,
+    }
+)
+"""Calls that take time and move the state when they are over."""
+
+_SNAPSHOT_CALLS = (
+    _C.IS_VOLUME_SUPPORTED,
+    _C.GET_SNAPSHOT_PROPERTIES,
+    _C.QUERY,
+    _C.OPEN_SNAPSHOT,
+    _C.DELETE_SNAPSHOTS,
+)
+_CLASS_CALLS = (_C.ENABLE_WRITER_CLASSES, _C.DISABLE_WRITER_CLASSES, _C.DISABLE_WRITER_INSTANCES)
+_COMPONENT_CALLS = (_C.SET_BACKUP_STATE, _C.ADD_COMPONENT, _C.SET_BACKUP_OPTIONS, _C.SET_PREVIOUS_BACKUP_STAMP)
+_SELECTION_CALLS = (
+    _C.SET_RESTORE_STATE,
+    _C.SET_SELECTED_FOR_RESTORE,
+    _C.ADD_RESTORE_SUBCOMPONENT,
+    _C.SET_RESTORE_OPTIONS,
+    _C.SET_ADDITIONAL_RESTORES,
+    _C.ADD_NEW_TARGET,
+    _C.SET_PREVIOUS_BACKUP_STAMP,
+)
+
+
+def _stay(state: SessionState, *calls: SessionCall) -> Row:
+    return dict.fromkeys(calls, state)
+
+
+def _backup(state: SessionState, *calls: SessionCall) -> Row:
+    """What every unfinished backup allows, and the calls of this state."""
+    return {**_stay(state, *_SNAPSHOT_CALLS, *calls), _C.ABORT_BACKUP: _S.ABORTED}
+
+
+_BACKUP: dict[SessionState, Row] = {
+    _S.CREATED: {_C.INITIALIZE_FOR_BACKUP: _S.INITIALIZED, _C.INITIALIZE_FOR_RESTORE: _S.RESTORE_INITIALIZED},
+    _S.INITIALIZED: {
+        **_backup(_S.INITIALIZED, _C.SET_BACKUP_STATE, *_CLASS_CALLS),
+        _C.SET_CONTEXT: _S.CONTEXT_SET,
+        _C.SET_CONTEXT_WITHOUT_WRITERS: _S.WRITERLESS,
+        _C.GATHER_WRITER_METADATA: _S.DISCOVERED,
+    },
+    _S.CONTEXT_SET: {
+        **_backup(_S.CONTEXT_SET, _C.SET_BACKUP_STATE, *_CLASS_CALLS),
+        _C.GATHER_WRITER_METADATA: _S.DISCOVERED,
+    },
+    _S.DISCOVERED: {
+        **_backup(_S.DISCOVERED, _C.GATHER_WRITER_STATUS, *_COMPONENT_CALLS),
+        _C.START_SNAPSHOT_SET: _S.SET_STARTED,
+    },
+    _S.SET_STARTED: {
+        **_backup(_S.SET_STARTED, _C.GATHER_WRITER_STATUS, *_COMPONENT_CALLS, _C.ADD_TO_SNAPSHOT_SET),
+        _C.PREPARE_FOR_BACKUP: _S.PREPARED,
+    },
+    _S.PREPARED: {
+        **_backup(_S.PREPARED, _C.GATHER_WRITER_STATUS, _C.ADD_TO_SNAPSHOT_SET, _C.SAVE_AS_XML),
+        _C.DO_SNAPSHOT_SET: _S.SNAPSHOT_TAKEN,
+    },
+    _S.SNAPSHOT_TAKEN: {
+        **_backup(_S.SNAPSHOT_TAKEN, _C.GATHER_WRITER_STATUS, _C.SET_BACKUP_SUCCEEDED, _C.SAVE_AS_XML),
+        _C.BACKUP_COMPLETE: _S.COMPLETED,
+    },
+    _S.COMPLETED: _stay(_S.COMPLETED, *_SNAPSHOT_CALLS, _C.GATHER_WRITER_STATUS, _C.SAVE_AS_XML),
+    _S.BACKUP_FAILED: _backup(_S.BACKUP_FAILED, _C.GATHER_WRITER_STATUS, _C.SAVE_AS_XML),
+}
+
+# Contexts without writers: no components, no PrepareForBackup, no BackupComplete; gathering is allowed and not needed.
+_WRITERLESS: dict[SessionState, Row] = {
+    _S.WRITERLESS: {
+        **_backup(_S.WRITERLESS, _C.SET_BACKUP_STATE, *_CLASS_CALLS),
+        _C.GATHER_WRITER_METADATA: _S.WRITERLESS_DISCOVERED,
+        _C.START_SNAPSHOT_SET: _S.WRITERLESS_SET_STARTED,
+    },
+    _S.WRITERLESS_DISCOVERED: {
+        **_backup(_S.WRITERLESS_DISCOVERED, _C.SET_BACKUP_STATE, _C.GATHER_WRITER_STATUS),
+        _C.START_SNAPSHOT_SET: _S.WRITERLESS_SET_STARTED,
+    },
+    _S.WRITERLESS_SET_STARTED: {
+        **_backup(_S.WRITERLESS_SET_STARTED, _C.ADD_TO_SNAPSHOT_SET),
+        _C.DO_SNAPSHOT_SET: _S.WRITERLESS_SNAPSHOT_TAKEN,
+    },
+    _S.WRITERLESS_SNAPSHOT_TAKEN: _backup(_S.WRITERLESS_SNAPSHOT_TAKEN, _C.SAVE_AS_XML),
+}
+
+# A restore cannot be aborted.
+_RESTORE: dict[SessionState, Row] = {
+    _S.RESTORE_INITIALIZED: {
+        **_stay(_S.RESTORE_INITIALIZED, _C.SET_RESTORE_STATE, *_CLASS_CALLS),
+        _C.GATHER_WRITER_METADATA: _S.RESTORE_DISCOVERED,
+    },
+    _S.RESTORE_DISCOVERED: {
+        **_stay(_S.RESTORE_DISCOVERED, _C.GATHER_WRITER_STATUS, *_SELECTION_CALLS),
+        _C.PRE_RESTORE: _S.RESTORING,
+    },
+    _S.RESTORING: {
+        **_stay(
+            _S.RESTORING,
+            _C.GATHER_WRITER_STATUS,
+            _C.ADD_ALTERNATIVE_LOCATION_MAPPING,
+            _C.SET_RANGES_FILE_PATH,
+            _C.SET_FILE_RESTORE_STATUS,
+            _C.SAVE_AS_XML,
+        ),
+        _C.POST_RESTORE: _S.RESTORED,
+    },
+    _S.RESTORED: _stay(_S.RESTORED, _C.GATHER_WRITER_STATUS, _C.SAVE_AS_XML),
+    _S.RESTORE_FAILED: _stay(_S.RESTORE_FAILED, _C.GATHER_WRITER_STATUS, _C.SAVE_AS_XML),
+}
+
+
+def _flatten(*parts: Mapping[SessionState, Row]) -> Iterable[tuple[tuple[SessionState, SessionCall], SessionState]]:
+    for part in parts:
+        for state, row in part.items():
+            for call, following in row.items():
+                yield (state, call), following
+    # Release is legal always and twice; after an abort it is the only call left.
+    for state in SessionState:
+        yield (state, _C.RELEASE), _S.RELEASED
+
+
+TRANSITIONS: Mapping[tuple[SessionState, SessionCall], SessionState] = dict(_flatten(_BACKUP, _WRITERLESS, _RESTORE))
+"""(state, call) → state when the call succeeds. A missing key is a call out of sequence."""
+
+_RESTORE_STATES = frozenset(_RESTORE)
+
+
+def state_after_failure(state: SessionState, call: SessionCall) -> SessionState:
+    """Where ``call``, one of ``TWO_MOMENTS``, leaves a session when it fails."""
+    if call is SessionCall.BACKUP_COMPLETE:
+        return SessionState.COMPLETED
+    return SessionState.RESTORE_FAILED if state in _RESTORE_STATES else SessionState.BACKUP_FAILED
+
+
+class SessionMachine:
+    """The state of one session.
+
+    Attributes:
+        state: how far the session has come.
+        in_flight: the call that takes time and runs now, or None.
+    """
+
+    __slots__ = ("in_flight", "state")
+
+    def __init__(self) -> None:
+        """Start a session that is neither backup nor restore yet."""
+        self.state = SessionState.CREATED
+        self.in_flight: SessionCall | None = None
+
+    def allows(self, call: SessionCall) -> bool:
+        """Whether ``call`` would be legal now."""
+        if self.in_flight is not None and call is not SessionCall.RELEASE:
+            return False
+        return (self.state, call) in TRANSITIONS
+
+    def call(self, call: SessionCall) -> None:
+        """The requestor calls.
+
+        Raises:
+            BadStateError: out of sequence; nothing was changed.
+        """
+        if not self.allows(call):
+            raise BadStateError(self._refusal(call))
+        if call in TWO_MOMENTS:
+            self.in_flight = call
+        else:
+            self.in_flight = None
+            self.state = TRANSITIONS[self.state, call]
+
+    def done(self, call: SessionCall) -> None:
+        """A call that takes time has succeeded. After Release its end no longer matters."""
+        self._settle(call, ok=True)
+
+    def fail(self, call: SessionCall) -> None:
+        """A call that takes time has failed, or its task was cancelled. After Release its end no longer matters."""
+        self._settle(call, ok=False)
+
+    def _settle(self, call: SessionCall, *, ok: bool) -> None:
+        if self.state is SessionState.RELEASED:
+            return
+        assert self.in_flight is call, f"{call.value} ended, but {self.in_flight} is in flight"
+        self.in_flight = None
+        self.state = TRANSITIONS[self.state, call] if ok else state_after_failure(self.state, call)
+
+    def _refusal(self, call: SessionCall) -> str:
+        if self.in_flight is not None:
+            return f"session cannot take {call.value} while {self.in_flight.value} is running: expected Release"
+        legal = ", ".join(each.value for each in SessionCall if self.allows(each))
+        return f"session cannot take {call.value} in state '{self.state.value}': expected one of {legal}"
