@@ -55,6 +55,19 @@ def replace_writer(document: BackupComponents, writer: WriterComponents) -> Back
     )
 
 
+def rebind_writer(document: BackupComponents, writer_id: Guid, instance_name: str, instance_id: Guid) -> BackupComponents:
+    """Give the parts of a stored document to the running instance: same writer class, same instance name."""
+    return replace(
+        document,
+        writers=tuple(
+            replace(each, instance_id=instance_id)
+            if each.writer_id == writer_id and each.instance_name == instance_name
+            else each
+            for each in document.writers
+        ),
+    )
+
+
 def change_component(
     document: BackupComponents, key: ComponentKey, instance_id: Guid | None = None, **changes: Any
 ) -> BackupComponents:
@@ -69,8 +82,8 @@ def change_component(
         if writer.writer_id != key.writer_id or (instance_id is not None and writer.instance_id != instance_id):
             writers.append(writer)
             continue
+        found = found or any(key.matches(each) for each in writer.components)
         components = tuple(replace(each, **changes) if key.matches(each) else each for each in writer.components)
-        found = found or components != writer.components or any(key.matches(each) for each in writer.components)
         writers.append(replace(writer, components=components))
     if not found:
         raise NotFoundError(f"component '{key}' of writer {key.writer_id} is not in the backup components document")

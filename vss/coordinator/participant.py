@@ -186,6 +186,9 @@ class Participant:
 
     def _stop_timer(self) -> None:
         self._froze_ns = None
+        self._disarm_timer()
+
+    def _disarm_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -232,6 +235,7 @@ class Participant:
         return True
 
     async def _send_abort(self, cause: str) -> None:
+        self._disarm_timer()  # one Abort is enough, however long it takes
         self._ports.emit(WriterAborted(writer=self.writer.name, cause=cause))
         outcome = await self._caller.call(self.call_for(WriterEvent.ABORT), self._abort_limit_s)
         self.take_outcome(WriterEvent.ABORT, outcome)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vss.coordinator.calls import Call, Caller
-from vss.coordinator.components_editor import replace_writer
+from vss.coordinator.components_editor import rebind_writer, replace_writer
 from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.creation import SnapshotSetCreation
 from vss.coordinator.limits import Limits
@@ -175,6 +175,9 @@ class SessionCore:
             self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=text))
             return
         self._metadata.append(metadata)
+        if self._is_restore:
+            instance = (writer.writer_class_id, metadata.instance_name, metadata.instance_id)
+            self._document = rebind_writer(self._document, *instance)
         self._participants.append(Participant(self._ports, self._caller, writer, self, self._limits.abort_s))
         self._ports.emit(
             WriterIdentified(

@@ -1,0 +1,147 @@
+"""``lab.toml``: what a person edits. Parsed strictly: an unknown key, a wrong type or a dangling name is an error that names
+the key, what was expected and what was found.
+
+Sizes are bytes or text with a binary unit (``"64 MiB"``). ``options`` of a provider, writer or workload belong to its plugin,
+which checks them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tomllib
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+
+from vss.errors import ConfigurationError
+
+_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_SIZE = re.compile(r"(\d+)\s*([KMGT]iB|B|)")
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+DriveName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]:$", description="a drive name such as D:")]
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all tables."""
+
+
+class MachineTable(Strict, frozen=True, kw_only=True):
+    """The machine.
+
+    Attributes:
+        name: as documents carry it.
+        seed: the root of every random stream.
+        start: wall clock when the lab is made.
+        limits: the time limits, ``strict`` or ``windows``.
+    """
+
+    name: Name = "LAB01"
+    seed: int = 0
+    start: datetime.datetime = datetime.datetime(2026, 1, 5, 8, 0, tzinfo=datetime.UTC)
+    limits: str = "strict"
+
+
+class VolumeTable(Strict, frozen=True, kw_only=True):
+    """One volume: its drive name and its size."""
+
+    name: DriveName
+    size: int | str
+
+
+class ProviderTable(Strict, frozen=True, kw_only=True):
+    """One provider, by the name its plugin registered."""
+
+    kind: Name
+
+
+class WriterTable(Strict, frozen=True, kw_only=True):
+    """One writer: a name of its own, the kind its plugin registered, and that kind's options."""
+
+    name: Name
+    kind: Name
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class WorkloadTable(Strict, frozen=True, kw_only=True):
+    """One workload: a name of its own, the kind its plugin registered, and that kind's options."""
+
+    name: Name
+    kind: Name
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class LabConfiguration(Strict, frozen=True, kw_only=True):
+    """The whole file."""
+
+    machine: MachineTable = MachineTable()
+    volumes: list[VolumeTable] = msgspec.field(default_factory=list)
+    providers: list[ProviderTable] = msgspec.field(default_factory=list)
+    writers: list[WriterTable] = msgspec.field(default_factory=list)
+    workloads: list[WorkloadTable] = msgspec.field(default_factory=list)
+
+
+def parse_size(value: int | str, key: str) -> int:
+    """Return a size in bytes.
+
+    Raises:
+        ConfigurationError: ``value`` is no size; names ``key``.
+    """
+    if isinstance(value, int):
+        size = value
+    else:
+        match = _SIZE.fullmatch(value.strip())
+        if match is None:
+            raise ConfigurationError(f"{key}: expected bytes or a size such as '64 MiB', found '{value}'")
+        size = int(match[1]) * _UNITS[match[2]]
+    if size <= 0:
+        raise ConfigurationError(f"{key}: expected a positive size, found {size}")
+    return size
+
+
+def parse_configuration(text: str, source: str = "lab.toml") -> LabConfiguration:
+    """Parse and check the text of a ``lab.toml``.
+
+    Raises:
+        ConfigurationError: not TOML, or a key that is unknown, missing, of the wrong type, or names nothing.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
+    try:
+        configuration = msgspec.convert(data, LabConfiguration)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{source}: {error}", hint="'vss schema lab' prints what the file may hold") from error
+    _check(configuration, source)
+    return configuration
+
+
+def _check(configuration: LabConfiguration, source: str) -> None:
+    if configuration.machine.limits not in ("strict", "windows"):
+        raise ConfigurationError(
+            f"{source}: machine.limits: expected 'strict' or 'windows', found '{configuration.machine.limits}'"
+        )
+    if configuration.machine.start.tzinfo is None:
+        raise ConfigurationError(f"{source}: machine.start: expected a time with its offset (…Z), found one without")
+    for index, volume in enumerate(configuration.volumes):
+        parse_size(volume.size, f"{source}: volumes[{index}].size")
+    _require_unique((each.name.upper() for each in configuration.volumes), f"{source}: volumes")
+    _require_unique((each.kind for each in configuration.providers), f"{source}: providers")
+    _require_unique((each.name for each in configuration.writers), f"{source}: writers")
+    _require_unique((each.name for each in configuration.workloads), f"{source}: workloads")
+
+
+def _require_unique(names: Iterable[str], key: str) -> None:
+    seen: list[str] = []
+    for name in names:
+        if name in seen:
+            raise ConfigurationError(f"{key}: '{name}' stands there twice")
+        seen.append(name)
+
+
+def configuration_schema() -> dict[str, Any]:
+    """Return the JSON schema of the file."""
+    return msgspec.json.schema(LabConfiguration)

@@ -1,0 +1,306 @@
+"""The lab: boots a machine from its configuration, runs its workloads, breaks it where asked, and shuts it down in order.
+
+Start order: volumes, providers (which take up the shadow copies they find), writers, their applications, workloads. Stop order
+is the reverse. A lab in memory and a lab on disk are the same object; only the stores under the volumes and the keeper of the
+state differ. The lab is what requestors see as the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vss.coordinator import Coordinator, Session, limits_of_profile
+from vss.errors import InvalidArgumentError, NotFoundError, VssError
+from vss.events import VolumeLost, VolumeReplaced, WorkloadAcknowledged
+from vss.ids import GUID_NULL, Guid
+from vss.lab.application import Application
+from vss.lab.configuration import LabConfiguration, parse_size
+from vss.lab.hosts import LabWorkloadHost, LabWriterHost
+from vss.lab.stores import StoreKeeper
+from vss.ports import NANOSECONDS, Ports
+from vss.roles.verifier import Verifier
+from vss.roles.volume import Volume
+from vss.roles.writer import Writer
+from vss.volumes import BlockVolume, VolumeNamespace, split_path
+
+if TYPE_CHECKING:
+    from vss.plugins.hosts import Workload
+    from vss.plugins.registry import Registry
+
+
+class Lab:
+    """One machine. Make it with ``create`` (formats the volumes) or ``start`` (mounts them); end it with ``stop``."""
+
+    def __init__(self, configuration: LabConfiguration, ports: Ports, registry: Registry, keeper: StoreKeeper) -> None:
+        """Prepare a machine that is switched off."""
+        self.configuration = configuration
+        self.workloads: dict[str, Workload] = {}
+        self._ports = ports
+        self._registry = registry
+        self._keeper = keeper
+        self._writers: dict[str, Writer] = {}
+        self._volumes: dict[str, BlockVolume] = {}
+        self._namespace = VolumeNamespace([])
+        self._verifiers: dict[Guid, Verifier] = {}
+        self._coordinator = Coordinator(ports, limits=limits_of_profile(configuration.machine.limits))
+        self._is_running = False
+
+    # -- what a requestor sees -------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The machine's name."""
+        return self.configuration.machine.name
+
+    @property
+    def root(self) -> Path | None:
+        """Where the lab lies on the host; None in memory."""
+        return self._keeper.root
+
+    @property
+    def ports(self) -> Ports:
+        """The world."""
+        return self._ports
+
+    @property
+    def files(self) -> VolumeNamespace:
+        """The live files of all volumes, by machine path."""
+        return self._namespace
+
+    @property
+    def verifiers(self) -> Mapping[Guid, Verifier]:
+        """The verifier of each writer class that has one."""
+        return self._verifiers
+
+    @property
+    def coordinator(self) -> Coordinator:
+        """The machine's coordinator."""
+        return self._coordinator
+
+    @property
+    def volumes(self) -> Mapping[str, BlockVolume]:
+        """The volumes by name."""
+        return self._volumes
+
+    @property
+    def writers(self) -> Mapping[str, Writer]:
+        """The writers by the lab's names."""
+        return self._writers
+
+    def open_session(self) -> Session:
+        """Return a fresh session; the caller releases it."""
+        return self._coordinator.open_session()
+
+    def writer(self, name: str) -> Writer:
+        """Return a writer by the lab's name for it; ``NotFoundError`` where there is none."""
+        if name not in self._writers:
+            raise NotFoundError(f"the lab has no writer '{name}': found {', '.join(self._writers) or 'none'}")
+        return self._writers[name]
+
+    # -- on and off ------------------------------------------------------------------------------------------------------------
+
+    async def create(self) -> None:
+        """Make the volumes, then boot."""
+        await self._boot(is_new=True)
+
+    async def start(self) -> None:
+        """Boot from the volumes that are there; a lost one stays lost."""
+        await self._boot(is_new=False)
+
+    async def _boot(self, *, is_new: bool) -> None:
+        assert not self._is_running, "a lab is started once"
+        self._is_running = True
+        for table in self.configuration.volumes:
+            volume = self._keeper.make(table, self._ports) if is_new else self._keeper.mount(table, self._ports)
+            self._volumes[volume.name] = volume
+            self._coordinator.add_volume(volume)
+        self._namespace = VolumeNamespace(list(self._volumes.values()))
+        for provider_table in self.configuration.providers:
+            provider = self._registry.create_provider(provider_table.kind, self._ports)
+            for volume in self._volumes.values():
+                if not volume.is_lost:
+                    await provider.attach(volume)
+            await self._coordinator.add_provider(provider)
+        self._verifiers = self._registry.create_verifiers()
+        for writer_table in self.configuration.writers:
+            host = LabWriterHost(self._ports, self._namespace, self.name, writer_table.name)
+            writer = self._registry.create_writer(writer_table.kind, host, writer_table.options)
+            self._writers[writer_table.name] = writer
+            self._coordinator.add_writer(writer)
+        for writer in self._writers.values():
+            if isinstance(writer, Application):
+                await writer.start()
+        for workload_table in self.configuration.workloads:
+            workload_host = LabWorkloadHost(self._ports, self.name, workload_table.name, self.writer)
+            workload = self._registry.create_workload(workload_table.kind, workload_host, workload_table.options)
+            self.workloads[workload_table.name] = workload
+            state = None if is_new else self._keeper.read_workload(workload_table.name)
+            if state is not None:
+                workload.load_state(state)
+
+    async def stop(self) -> None:
+        """Shut down in order and keep the state. Harmless when the lab is off."""
+        if not self._is_running:
+            return
+        self._is_running = False
+        for workload in self.workloads.values():
+            await workload.stop()
+        try:
+            for writer in self._writers.values():
+                if isinstance(writer, Application):
+                    await writer.stop()
+        finally:
+            await self._coordinator.close()
+            for volume in self._volumes.values():
+                if not volume.is_lost:
+                    await volume.files.sync()
+                volume.close()
+            self._keeper.write_workloads({name: each.state() for name, each in self.workloads.items()})
+
+    # -- life ------------------------------------------------------------------------------------------------------------------
+
+    async def run_for(self, seconds: float) -> None:
+        """Let every workload work for ``seconds``."""
+        await self.run_until(self._ports.clock.now_ns() + round(seconds * NANOSECONDS))
+
+    async def run_until(self, now_ns: int) -> None:
+        """Let every workload work until the clock shows ``now_ns``, then record what each has been acknowledged."""
+        tasks = [asyncio.ensure_future(each.run_until(now_ns)) for each in self.workloads.values()]
+        try:
+            for task in tasks:
+                await task
+        finally:
+            for task in tasks:
+                task.cancel()
+        remaining_ns = now_ns - self._ports.clock.now_ns()
+        if remaining_ns > 0:
+            await self._ports.clock.sleep(remaining_ns / NANOSECONDS)
+        for workload in self.workloads.values():
+            report = workload.report()
+            self._ports.emit(
+                WorkloadAcknowledged(
+                    workload=workload.name,
+                    operations=int(report.get("operations", 0)),
+                    digest=str(report.get("digest", "")),
+                )
+            )
+
+    async def check(self) -> list[str]:
+        """Check what must hold at rest; return one sentence per violation.
+
+        Nothing is held, no set is in creation, no call is pending; every workload finds what was acknowledged to it.
+        """
+        problems: list[str] = []
+        for volume in self._volumes.values():
+            if volume.is_holding:
+                problems.append(f"volume {volume.name} holds writes")
+            if volume.is_lost:
+                problems.append(f"volume {volume.name} is lost")
+        if self._coordinator.is_creating:
+            problems.append("a shadow copy set is in creation")
+        if self._coordinator.caller.left_behind_count:
+            problems.append(f"{self._coordinator.caller.left_behind_count} calls to plugins are still pending")
+        for workload in self.workloads.values():
+            try:
+                problems.extend(f"{workload.name}: {each}" for each in await workload.check())
+            except VssError as error:
+                problems.append(f"{workload.name}: cannot be compared: {error.message}")
+        return problems
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON-ready facts about the machine."""
+        return {
+            "machine": self.name,
+            "now_ns": self._ports.clock.now_ns(),
+            "volumes": [
+                {"name": each.name, "size_bytes": each.size_bytes, "id": str(each.volume_id), "is_lost": each.is_lost}
+                for each in self._volumes.values()
+            ],
+            "providers": [
+                {"name": each.name, "id": str(each.provider_id), "type": each.type.name.lower()}
+                for each in self._coordinator.providers
+            ],
+            "shadow_copies": [
+                {"id": str(each.snapshot_id), "set": str(each.snapshot_set_id), "volume": each.original_volume}
+                for each in self._coordinator.snapshots()
+            ],
+            "writers": [
+                {
+                    "name": name,
+                    "writer": each.name,
+                    "id": str(each.writer_class_id),
+                    **(each.describe() if isinstance(each, Application) else {}),
+                }
+                for name, each in self._writers.items()
+            ],
+            "workloads": [{"name": name, **each.report()} for name, each in self.workloads.items()],
+        }
+
+    # -- disasters -------------------------------------------------------------------------------------------------------------
+
+    def volume(self, name: str) -> BlockVolume:
+        """Return a volume by name, without case; ``NotFoundError`` where there is none."""
+        found = self._coordinator.volume(name)
+        assert isinstance(found, BlockVolume), "labs are made of block volumes"
+        return found
+
+    async def lose_volume(self, name: str) -> None:
+        """The disk under a volume is gone: every access fails from now on, shadow copies on it included."""
+        volume = self.volume(name)
+        volume.lose()
+        self._keeper.lose(volume.name)
+        self._ports.emit(VolumeLost(volume=volume.name))
+
+    async def replace_volume(self, name: str) -> None:
+        """Put a new, empty disk in the place of a lost one."""
+        volume = self.volume(name)
+        if not volume.is_lost:
+            raise InvalidArgumentError(f"volume {volume.name} is not lost: replacing it would destroy its files")
+        table = next(each for each in self.configuration.volumes if each.name.upper() == volume.name.upper())
+        volume.replace_with_blank(self._keeper.blank(table))
+        for provider in self._coordinator.providers:
+            await provider.attach(volume)
+        await self._coordinator.refresh_snapshots()
+        self._ports.emit(VolumeReplaced(volume=volume.name))
+
+    async def flip_bit(self, path: str, offset: int, bit: int = 0) -> None:
+        """Flip one bit on the disk under a file, past file system and shadow copies, as a bad disk does.
+
+        Raises:
+            NotFoundError: there is no such file.
+            InvalidArgumentError: nothing is stored at ``offset``.
+        """
+        drive, inner = split_path(path)
+        volume = self.volume(drive)
+        await volume.files.sync()
+        position = await volume.files.locate(inner, offset)
+        if position is None or not 0 <= bit < 8:
+            raise InvalidArgumentError(f"{path}: nothing is stored at offset {offset} bit {bit}")
+        byte = volume.raw_store.read(position, 1)[0]
+        volume.raw_store.write(position, bytes([byte ^ (1 << bit)]))
+        volume.raw_store.flush()
+
+    def volume_sizes(self) -> dict[str, int]:
+        """Return the configured size of each volume in bytes."""
+        return {each.name: parse_size(each.size, each.name) for each in self.configuration.volumes}
+
+    def provider_id(self, name: str) -> Guid:
+        """Return the id of the provider with this name or registered kind; GUID_NULL for an empty name.
+
+        Raises:
+            NotFoundError: the machine has no such provider.
+        """
+        if not name:
+            return GUID_NULL
+        kinds = [each.kind for each in self.configuration.providers]
+        for kind, provider in zip(kinds, self._coordinator.providers, strict=True):
+            if name.lower() in (kind.lower(), provider.name.lower(), str(provider.provider_id)):
+                return provider.provider_id
+        raise NotFoundError(f"the machine has no provider '{name}': found {', '.join(kinds) or 'none'}")
+
+    def live_volume(self, name: str) -> Volume:
+        """Return a volume as roles see it."""
+        return self.volume(name)
