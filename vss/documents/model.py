@@ -6,7 +6,7 @@ contents"). XML and back is in ``vss.documents.xml``; who selects what is in ``v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
 from vss.ids import GUID_NULL, Guid
@@ -211,6 +211,22 @@ class RestoreMethod:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentLayout:
+    """How a writer metadata document was laid out where the vocabulary leaves a choice; without meaning.
+
+    Attributes:
+        locations: one letter per backup location in document order, ``c`` component or ``e`` exclusion; locations beyond its
+            end follow, components first.
+        restore_method_last: RESTORE_METHOD stands behind BACKUP_LOCATIONS.
+        stated: names of the attributes that were written even where they say the default, sorted.
+    """
+
+    locations: str = ""
+    restore_method_last: bool = False
+    stated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WriterMetadata:
     """The writer metadata document: immutable once ``identify`` has returned it."""
 
@@ -226,6 +242,7 @@ class WriterMetadata:
     restore_method: RestoreMethod | None = None
     components: tuple[Component, ...] = ()
     excluded: tuple[ExcludedFiles, ...] = ()
+    layout: DocumentLayout = field(default=DocumentLayout(), compare=False, repr=False)
 
     def component(self, full_path: str) -> Component | None:
         """Return the component with this identity, compared without case, or None."""

@@ -17,6 +17,10 @@ class Application(Protocol):
         """The machine goes down in good order: bring the application down cleanly. Harmless when it is not up."""
         ...
 
+    async def fail(self, reason: str) -> None:
+        """A disk under it is gone: stop at once, write nothing more. Harmless when it is not up or not concerned."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts for ``vss lab show`` (databases, their state, logs)."""
         ...

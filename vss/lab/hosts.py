@@ -25,6 +25,7 @@ class LabWorkloadHost:
     """The machine as one workload sees it."""
 
     ports: Ports
+    files: FileSystem
     machine_name: str
     name: str
     find_writer: Callable[[str], Writer]

@@ -8,7 +8,8 @@ state differ. The lab is what requestors see as the machine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ from vss.volumes import BlockVolume, VolumeNamespace, split_path
 if TYPE_CHECKING:
     from vss.plugins.hosts import Workload
     from vss.plugins.registry import Registry
+
+
+FOREVER_NS = 1 << 62
+"""An instant that no run reaches."""
 
 
 class Lab:
@@ -134,7 +139,7 @@ class Lab:
             if isinstance(writer, Application):
                 await writer.start()
         for workload_table in self.configuration.workloads:
-            workload_host = LabWorkloadHost(self._ports, self.name, workload_table.name, self.writer)
+            workload_host = LabWorkloadHost(self._ports, self._namespace, self.name, workload_table.name, self.writer)
             workload = self._registry.create_workload(workload_table.kind, workload_host, workload_table.options)
             self.workloads[workload_table.name] = workload
             state = None if is_new else self._keeper.read_workload(workload_table.name)
@@ -187,6 +192,18 @@ class Lab:
                     digest=str(report.get("digest", "")),
                 )
             )
+
+    @asynccontextmanager
+    async def under_load(self) -> AsyncIterator[None]:
+        """Let the workloads work as long as the block lasts."""
+        tasks = [asyncio.ensure_future(each.run_until(FOREVER_NS)) for each in self.workloads.values()]
+        try:
+            yield
+        finally:
+            for workload in self.workloads.values():
+                await workload.stop()
+            for task in tasks:
+                await task
 
     async def check(self) -> list[str]:
         """Check what must hold at rest; return one sentence per violation.
@@ -253,6 +270,22 @@ class Lab:
         volume.lose()
         self._keeper.lose(volume.name)
         self._ports.emit(VolumeLost(volume=volume.name))
+
+    async def take_down(self, reason: str) -> None:
+        """Let every application notice that its disks are gone, as it would at its next access."""
+        for writer in self._writers.values():
+            if isinstance(writer, Application):
+                await writer.fail(reason)
+
+    async def files_below(self, directory: str) -> AsyncIterator[str]:
+        """Yield the machine paths of all files below a volume or directory, sorted."""
+        for name in await self._namespace.list_directory(directory + "\\" if directory.endswith(":") else directory):
+            path = f"{directory}\\{name}"
+            if (await self._namespace.stat(path)).is_directory:
+                async for each in self.files_below(path):
+                    yield each
+            else:
+                yield path
 
     async def replace_volume(self, name: str) -> None:
         """Put a new, empty disk in the place of a lost one."""
