@@ -243,3 +243,17 @@ class InvariantError(VssError):
     """A run broke an invariant or an expectation; the evidence is in the message."""
 
     exit_code = ExitCode.INVARIANT
+
+
+class Interrupted(VssError):
+    """A signal asked the run to end; everybody was released and cleaned up before this was raised.
+
+    Attributes:
+        signum: the signal, 2 (Ctrl-C) or 15 (SIGTERM).
+    """
+
+    def __init__(self, signum: int) -> None:
+        """Choose the exit code a shell expects: 128 + ``signum``."""
+        super().__init__(f"interrupted by signal {signum}, everything was released")
+        self.signum = signum
+        self.exit_code = ExitCode.TERMINATED if signum == 15 else ExitCode.INTERRUPTED

@@ -1,0 +1,181 @@
+"""The language of faults: both written forms, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vss.errors import ConfigurationError
+from vss.hresult import HResult
+from vss.simulation import KNOWN_SITES, Fault, FaultPlan, parse_fault
+from vss.simulation.fault_grammar import EFFECTS, parse_code, parse_duration, parse_exception, parse_faults
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_line_says_everything() -> None:
+    fault = parse_fault('fault writer.freeze when="writer:Exchange Writer,nth:2" times=always prob=0.5 fail code=F3  # test')
+    assert fault == Fault(
+        "writer.freeze",
+        "fail",
+        when=(("writer", "Exchange Writer"), ("nth", "2")),
+        times=None,
+        probability=0.5,
+        parameters=(("code", "F3"),),
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fault provider.commit delay=10.1s",
+        "fault volume.write when=volume:D: when=after:5s times=always fail code=ENOSPC",
+        "fault writer.thaw crash=after restart=30s",
+        "fault writer.* times=3 hang",
+        'fault writer.freeze when="writer:A B" prob=0.25 crash=during step=2',
+        "fault requestor.verify lie",
+        "fault writer.on_abort_all raise=ValueError",
+    ],
+)
+def test_text_and_table_say_the_same(line: str) -> None:
+    extra = ("writer.on_abort_all",)
+    fault = parse_fault(line, extra_sites=extra)
+    assert str(fault) == line
+    assert parse_fault(json.loads(json.dumps(fault.to_data())), extra_sites=extra) == fault
+    assert parse_fault(line.removeprefix("fault "), extra_sites=extra) == fault
+
+
+def test_a_table_takes_selectors_as_table_or_text() -> None:
+    expected = parse_fault("writer.freeze when=writer:A when=nth:2 times=2 fail")
+    table = {"site": "writer.freeze", "times": 2, "effect": "fail"}
+    assert parse_fault({**table, "when": {"writer": "A", "nth": 2}}) == expected
+    assert parse_fault({**table, "when": "writer:A,nth:2"}) == expected
+
+
+def test_a_text_holds_one_fault_per_line() -> None:
+    text = "# two faults\n\nwriter.freeze fail\n   provider.commit hang   # the second\n"
+    assert [fault.site for fault in parse_faults(text)] == ["writer.freeze", "provider.commit"]
+    assert FaultPlan.parse(text).to_data() == [
+        {"site": "writer.freeze", "effect": "fail"},
+        {"site": "provider.commit", "effect": "hang"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", "names no site"),
+        ("fault", "names no site"),
+        ("writer.freez fail", "no site is called 'writer.freez'; did you mean 'writer.freeze'?"),
+        ("zzz fail", "no site is called 'zzz'$"),
+        ("writer.freeze", "has no effect"),
+        ("writer.freeze explode", "no effect is called 'explode'$"),
+        ("writer.freeze dely", "no effect is called 'dely'; did you mean 'delay'?"),
+        ("writer.freeze fail hang", "has two effects, 'fail' and 'hang'"),
+        ("writer.freeze fail cod=F3", "'fail' has no parameter 'cod'; did you mean 'code'?"),
+        ("writer.freeze hang code=F3", "'hang' has no parameter 'code'"),
+        ("writer.freeze when=writr:A fail", "no selector is called 'writr'; did you mean 'writer'?"),
+        ("writer.freeze when=writer fail", "selector 'writer' has no value"),
+        ("writer.freeze when=nth:0 fail", "nth:0 is no visit"),
+        ("writer.freeze when=after:soon fail", "'soon' is no duration"),
+        ("writer.freeze times=0 fail", "times=0 is neither a count"),
+        ("writer.freeze times fail", "times= is neither a count"),
+        ("writer.freeze prob=2 fail", "prob=2 is not above 0"),
+        ("writer.freeze prob=nan fail", "prob=nan is not above 0"),
+        ("writer.freeze prob=often fail", "could not convert"),
+        ("writer.freeze fail=F3", "'fail' takes no value of its own"),
+        ("writer.freeze delay", "'' is no duration"),
+        ("writer.freeze stall=3x", "'3x' is no duration"),
+        ("writer.freeze raise=Nonsense", "no exception is called 'Nonsense'"),
+        ("writer.freeze crash=befor", "crash=befor is no point; did you mean 'before'?"),
+        ("writer.freeze crash step=2", "step=2 needs crash=during"),
+        ("writer.freeze crash=during step=0", "step=0 needs crash=during"),
+        ("writer.freeze crash restart=later", "'later' is no duration"),
+        ("writer.freeze fail code=EWHAT", "no result code and no errno is called 'EWHAT'"),
+        ("writer.freeze fail code=0x1234", "no result code has the number 0x00001234"),
+        ('writer.freeze "fail', "no closing quotation"),
+        ({"effect": "fail"}, "needs the key 'site'"),
+        ({"site": "writer.freeze"}, "needs the key 'effect'"),
+        ({"site": "writer.freeze", "efect": "fail"}, "no key 'efect'; did you mean 'effect'?"),
+    ],
+)
+def test_nonsense_is_refused_by_name(source: str | dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message).replace(r"\$", "$")):
+        parse_fault(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10.1s", 10.1), ("500ms", 0.5), ("2h", 7200), ("3", 3), ("1 m", 60), ("2us", 2e-6), ("1d", 86_400)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("F3", HResult.VSS_E_WRITERERROR_RETRYABLE),
+        ("06", HResult.VSS_E_PROVIDER_VETO),
+        ("80070005", HResult.E_ACCESSDENIED),
+        ("0x80042301", HResult.VSS_E_BAD_STATE),
+        ("VSS_E_BAD_STATE", HResult.VSS_E_BAD_STATE),
+        ("BAD_STATE", HResult.VSS_E_BAD_STATE),
+        ("ENOSPC", errno.ENOSPC),
+    ],
+)
+def test_codes(text: str, code: int) -> None:
+    assert parse_code(text) == code
+    assert isinstance(parse_code(text), HResult) is isinstance(code, HResult)
+
+
+def test_exceptions() -> None:
+    assert parse_exception("ValueError") is ValueError
+    assert parse_exception("CancelledError") is asyncio.CancelledError
+    for name in ("KeyboardInterrupt", "int", "UnicodeDecodeError", "print"):
+        with pytest.raises(ValueError, match="no exception"):
+            parse_exception(name)
+
+
+@settings(max_examples=50)
+@given(st.text(max_size=80))
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    with contextlib.suppress(ConfigurationError):
+        parse_fault(text)
+
+
+@given(
+    site=st.sampled_from(KNOWN_SITES),
+    effect=st.sampled_from(["fail", "hang", "lie", "delay=3s", "crash=before", "raise=OSError"]),
+    writer=st.text(st.characters(blacklist_categories=["Cs", "Cc", "Z"], blacklist_characters=",\"'#=[]*?"), min_size=1),
+    times=st.none() | st.integers(1, 9),
+)
+def test_faults_survive_being_written(site: str, effect: str, writer: str, times: int | None) -> None:
+    fault = parse_fault(
+        {"site": site, "when": {"writer": writer}, "times": "always" if times is None else times, "effect": effect}
+    )
+    assert parse_fault(str(fault)) == fault == parse_fault(fault.to_data())
+
+
+def test_every_effect_is_explained() -> None:
+    assert all(EFFECTS.values())
+
+
+def test_every_site_in_the_source_is_known() -> None:
+    literal = re.compile(r'"((?:writer|provider|volume|coord|requestor|restore)\.[a-z_]+)"')
+    found = {
+        site
+        for package in ("vss", "providers", "writers", "requestors")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if path.name not in ("fault_grammar.py", "scenario.py")
+        for site in literal.findall(path.read_text(encoding="utf-8"))
+    }
+    assert found - set(KNOWN_SITES) == set()

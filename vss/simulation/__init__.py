@@ -1,0 +1,68 @@
+"""Simulation: the deterministic loop, the simulated ports, and ``run``, which puts a coroutine into a fresh world."""
+
+from __future__ import annotations
+
+from vss.simulation.choices import (
+    ChoiceSource,
+    FifoChoices,
+    Order,
+    PctChoices,
+    PrefixChoices,
+    RecordedChoices,
+    ReplayChoices,
+    SeededChoices,
+    depth_first,
+)
+from vss.simulation.errors import (
+    DeadlockError,
+    ForbiddenError,
+    LeakError,
+    LivelockError,
+    ReplayError,
+    SimulationError,
+    UnhandledError,
+    VirtualTimeError,
+    WorldClosedError,
+)
+from vss.simulation.fault_grammar import KNOWN_SITES, Fault, parse_fault
+from vss.simulation.faults import FaultPlan
+from vss.simulation.loop import SimulationLoop
+from vss.simulation.memory_files import MemoryFiles
+from vss.simulation.parts import ACTOR
+from vss.simulation.ports import START_WALL_NS, ScriptedProcesses, SeededStreams, SimulatedClock, simulated_ports
+from vss.simulation.world import Simulation, run
+
+__all__ = [
+    "ACTOR",
+    "KNOWN_SITES",
+    "START_WALL_NS",
+    "ChoiceSource",
+    "DeadlockError",
+    "Fault",
+    "FaultPlan",
+    "FifoChoices",
+    "ForbiddenError",
+    "LeakError",
+    "LivelockError",
+    "MemoryFiles",
+    "Order",
+    "PctChoices",
+    "PrefixChoices",
+    "RecordedChoices",
+    "ReplayChoices",
+    "ReplayError",
+    "ScriptedProcesses",
+    "SeededChoices",
+    "SeededStreams",
+    "SimulatedClock",
+    "Simulation",
+    "SimulationError",
+    "SimulationLoop",
+    "UnhandledError",
+    "VirtualTimeError",
+    "WorldClosedError",
+    "depth_first",
+    "parse_fault",
+    "run",
+    "simulated_ports",
+]
