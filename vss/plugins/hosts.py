@@ -58,8 +58,18 @@ class WorkloadHost(Protocol):
         ...
 
     @property
+    def files(self) -> FileSystem:
+        """The machine's live files, by machine path."""
+        ...
+
+    @property
     def machine_name(self) -> str:
         """The machine's name, as documents carry it."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name the lab gives this workload; unique on the machine."""
         ...
 
     def writer(self, name: str) -> Writer:

@@ -76,6 +76,9 @@ class Provider(ABC):
     type: ProviderType = ProviderType.SOFTWARE
     capabilities: ProviderCapabilities = ProviderCapabilities()
 
+    async def attach(self, volume: Volume) -> None:
+        """``volume`` was mounted on this machine: take up the shadow copies it carries. Called before any set is made."""
+
     @abstractmethod
     async def is_volume_supported(self, volume: Volume, attributes: int) -> bool:
         """Whether a shadow copy of ``volume`` with these attributes can be made. True is a promise."""

@@ -1,0 +1,149 @@
+"""What copy-on-write costs: random 4 KiB writes through a block volume with a shadow copy, and making one.
+
+What matters are ratios of two times taken in one run, rounds of both interleaved: the first write to a block after a shadow copy
+was made (read 16 KiB, write it to the diff area, append a descriptor) and every later write (one look into a byte array), each
+against the same write without shadow copies and against a plain ``os.pwrite``. The first write under a persistent shadow copy
+flushes twice; it is given apart. ``python benchmarks/copy_on_write.py`` prints JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(1, str(ROOT / "providers"))
+
+from vss.ids import Guid
+from vss.ports import Ports
+from vss.real import real_ports
+from vss.volumes import BlockStore, BlockVolume, ImageStore, MemoryStore
+from vss_providers.copy_on_write import CopyOnWriteProvider
+
+_VOLUME_BYTES = 64 << 20
+_BLOCK_BYTES = 16384
+_WRITE_BYTES = 4096
+_WRITES = 2000
+_FLUSHED_WRITES = 50
+_ROUNDS = 5
+_PERSISTENT = 0x9
+_SIZES_MIB = (16, 256, 4096)
+
+
+def _places(seed: int) -> list[int]:
+    """Random 4 KiB places, no two in one block, block 0 left out."""
+    source = random.Random(seed)
+    blocks = source.sample(range(1, _VOLUME_BYTES // _BLOCK_BYTES), _WRITES)
+    return [block * _BLOCK_BYTES + _WRITE_BYTES * source.randrange(4) for block in blocks]
+
+
+async def _write_all(volume: BlockVolume, places: list[int], data: bytes) -> float:
+    """Return microseconds per write."""
+    begun = time.perf_counter()
+    for place in places:
+        await volume.write(place, data)
+    return (time.perf_counter() - begun) / len(places) * 1e6
+
+
+def _pwrite_all(descriptor: int, places: list[int], data: bytes) -> float:
+    begun = time.perf_counter()
+    for place in places:
+        os.pwrite(descriptor, data, place)
+    return (time.perf_counter() - begun) / len(places) * 1e6
+
+
+async def _take(
+    provider: CopyOnWriteProvider, volume: BlockVolume, number: int, attributes: int = 0
+) -> tuple[Guid, float, float]:
+    """Make a shadow copy; return its id, the milliseconds for all of it, and those inside the commit."""
+    set_id, snapshot_id = Guid(int=2 * number), Guid(int=2 * number + 1)
+    begun = time.perf_counter()
+    await provider.begin_prepare_snapshot(set_id, snapshot_id, volume, attributes)
+    await provider.end_prepare_snapshots(set_id)
+    await provider.pre_commit_snapshots(set_id)
+    committing = time.perf_counter()
+    await provider.commit_snapshots(set_id)
+    committed = time.perf_counter()
+    await provider.post_commit_snapshots(set_id, 1)
+    await provider.pre_final_commit_snapshots(set_id)
+    await provider.post_final_commit_snapshots(set_id)
+    return snapshot_id, (time.perf_counter() - begun) * 1e3, (committed - committing) * 1e3
+
+
+async def _writes(ports: Ports, make_store: Callable[[], BlockStore], descriptor: int) -> dict[str, float]:
+    """Median microseconds per write: plain, without shadow copy, first, later."""
+    store = make_store()
+    for at in range(0, _VOLUME_BYTES, 1 << 20):
+        store.write(at, b"\x5a" * (1 << 20))  # no hole is left to be filled while the clock runs
+    volume = BlockVolume(ports, "D:", store, volume_id=Guid(int=1), size_bytes=_VOLUME_BYTES)
+    provider = CopyOnWriteProvider(ports)
+    data = bytes(_WRITE_BYTES)
+    times: dict[str, list[float]] = {"plain": [], "without": [], "first": [], "later": []}
+    for number in range(_ROUNDS + 1):
+        places = _places(number)
+        plain = _pwrite_all(descriptor, places, data)
+        without = await _write_all(volume, places, data)
+        snapshot_id, _, _ = await _take(provider, volume, number)
+        first = await _write_all(volume, places, data)
+        later = await _write_all(volume, places, data)
+        await provider.delete_snapshot(snapshot_id)
+        if number:  # the first round fills caches and the diff area
+            for name, value in (("plain", plain), ("without", without), ("first", first), ("later", later)):
+                times[name].append(value)
+    await _take(provider, volume, _ROUNDS + 1, _PERSISTENT)
+    times["first_persistent"] = [await _write_all(volume, _places(_ROUNDS + 1)[:_FLUSHED_WRITES], data)]
+    store.close()
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+async def _creation(ports: Ports) -> dict[str, float]:
+    """Milliseconds to make a shadow copy, and to commit it, by volume size; sparse memory, the second one of the volume."""
+    result = {}
+    for size_mib in _SIZES_MIB:
+        volume = BlockVolume(ports, "D:", MemoryStore(size_mib << 20), volume_id=Guid(int=1), size_bytes=size_mib << 20)
+        provider = CopyOnWriteProvider(ports)
+        taken = [await _take(provider, volume, number) for number in range(1, 8)]
+        result[f"create_ms_{size_mib}_mib"] = statistics.median(whole for _, whole, _ in taken[1:])
+        result[f"commit_ms_{size_mib}_mib"] = statistics.median(commit for _, _, commit in taken[1:])
+        volume.raw_store.close()
+    return result
+
+
+async def _measure(directory: Path) -> dict[str, float]:
+    ports = real_ports()
+    descriptor = os.open(directory / "plain", os.O_RDWR | os.O_CREAT)
+    os.pwrite(descriptor, b"\x5a" * _VOLUME_BYTES, 0)
+    result: dict[str, float] = {}
+    image = directory / "volume.img"
+    kinds: dict[str, Callable[[], BlockStore]] = {
+        "memory": lambda: MemoryStore(_VOLUME_BYTES),
+        "image": lambda: ImageStore.create(ports.files, image, _VOLUME_BYTES),
+    }
+    for kind, make_store in kinds.items():
+        times = await _writes(ports, make_store, descriptor)
+        result |= {f"{kind}_{name}_us": value for name, value in times.items()}
+        result[f"{kind}_first_write_ratio"] = times["first"] / times["without"]
+        result[f"{kind}_later_write_ratio"] = times["later"] / times["without"]
+        result[f"{kind}_first_write_to_pwrite"] = times["first"] / times["plain"]
+        result[f"{kind}_later_write_to_pwrite"] = times["later"] / times["plain"]
+    os.close(descriptor)
+    return result | await _creation(ports)
+
+
+def measure() -> dict[str, float]:
+    """Return microseconds per 4 KiB write, their ratios, and milliseconds to make a shadow copy."""
+    with tempfile.TemporaryDirectory() as directory:
+        return asyncio.run(_measure(Path(directory)))
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=1))

@@ -1,0 +1,95 @@
+"""One shadow copy set in the making at the copy-on-write provider: how far it is, and its volumes.
+
+The provider has at most one; the order of calls is the vendor's (Volume Shadow Copy Service documentation, "Shadow copy
+creation for providers"). A call out of order is answered with a veto and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from vss.errors import InsufficientStorageError, ProviderError, ProviderVetoError, VolumeError, VolumeFullError
+from vss.ids import Guid
+from vss.volumes.block_volume import BlockVolume
+from vss_providers.attached_volume import AttachedVolume
+from vss_providers.diff_area import DiffArea
+from vss_providers.snapshot_device import WritableSnapshotDevice
+from vss_providers.store import Store
+
+
+class Stage(IntEnum):
+    """The last phase that succeeded."""
+
+    PREPARING = 1
+    PREPARED = 2
+    PRECOMMITTED = 3
+    COMMITTED = 4
+    POSTCOMMITTED = 5
+    WRITABLE = 6
+    CREATED = 7
+
+
+@dataclass(slots=True)
+class Member:
+    """One volume of the set. ``store`` is there once prepared, ``is_begun`` once it saves blocks."""
+
+    snapshot_id: Guid
+    attached: AttachedVolume
+    attributes: int
+    store: Store | None = None
+    is_begun: bool = False
+
+    @property
+    def volume(self) -> BlockVolume:
+        """The original volume."""
+        return self.attached.volume
+
+    @property
+    def area(self) -> DiffArea:
+        """Its diff area."""
+        return self.attached.area
+
+    @property
+    def prepared(self) -> Store:
+        """The store; only asked for when the set is prepared."""
+        assert self.store is not None, f"shadow copy {self.snapshot_id} is not prepared"
+        return self.store
+
+
+@dataclass(slots=True)
+class SnapshotSet:
+    """The set; ``devices`` are those opened for writing."""
+
+    snapshot_set_id: Guid
+    stage: Stage = Stage.PREPARING
+    members: list[Member] = field(default_factory=list)
+    devices: list[WritableSnapshotDevice] = field(default_factory=list)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the set exists for good."""
+        return self.stage is Stage.CREATED
+
+    def require(self, stage: Stage, call: str) -> None:
+        """Refuse ``call`` unless the set has come exactly this far and is whole.
+
+        Raises:
+            ProviderVetoError: it has not.
+            InsufficientStorageError: a shadow copy of the set was lost meanwhile.
+        """
+        if self.stage is not stage:
+            raise ProviderVetoError(
+                f"shadow copy set {self.snapshot_set_id}: expected {call} in stage {stage.name}, found {self.stage.name}"
+            )
+        for member in self.members:
+            if member.store is not None and member.store.lost:
+                raise InsufficientStorageError(
+                    f"shadow copy {member.snapshot_id} of volume {member.volume.name} was lost: {member.store.lost}"
+                )
+
+
+def as_provider_error(error: VolumeError, doing: str) -> ProviderError:
+    """Return what a provider may raise for a failure of storage."""
+    kind = InsufficientStorageError if isinstance(error, VolumeFullError) else ProviderVetoError
+    return kind(f"{doing}: {error.message}", hint=error.hint)

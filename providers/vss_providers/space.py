@@ -1,0 +1,138 @@
+"""The free space of a diff area: 16 KiB blocks of the image behind the volume.
+
+Decides where new blocks go: the first free run that is long enough, else at the end after growing the image in steps. What is
+free is never written down: it is everything behind the volume that no catalog, store or descriptor points at, so a crash can
+lose no space and free nothing that is in use.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from vss.errors import VolumeFullError
+from vss.volumes.block_store import BlockStore
+from vss_providers.on_disk.layout import BLOCK_SIZE, round_up
+
+GROWTH_BYTES = 1 << 20
+"""Step in which the image grows, and most that one store takes in one piece."""
+
+
+class MaximumReachedError(VolumeFullError):
+    """The diff area has its maximum size; deleting the oldest shadow copy may help."""
+
+
+class DiffSpace:
+    """Allocation in whole blocks. ``start`` and ``end`` bound the area, absolute; ``maximum_size`` in bytes, 0 is no bound."""
+
+    def __init__(self, store: BlockStore, start: int, *, maximum_size: int = 0, growth_bytes: int = GROWTH_BYTES) -> None:
+        """Take everything from ``start`` to the end of the image as free."""
+        self._store = store
+        self.start = start
+        self.end = max(start, store.size_bytes // BLOCK_SIZE * BLOCK_SIZE)
+        self.maximum_size = maximum_size
+        self.growth_bytes = growth_bytes
+        self._runs: list[tuple[int, int]] = []
+        self.set_used(())
+
+    def set_used(self, used: Iterable[int]) -> None:
+        """Take everything as free but the blocks at the offsets ``used``."""
+        self._runs = []
+        at = self.start
+        for offset in sorted(set(used)):
+            if offset > at:
+                self._runs.append((at, offset))
+            at = offset + BLOCK_SIZE
+        if at < self.end:
+            self._runs.append((at, self.end))
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Bytes behind the volume, used or not."""
+        return self.end - self.start
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes behind the volume that nothing uses."""
+        return sum(end - start for start, end in self._runs)
+
+    def allocate(self, length: int) -> int:
+        """Return the offset of ``length`` contiguous bytes.
+
+        Raises:
+            MaximumReachedError: the maximum size is reached.
+            VolumeFullError: the image cannot grow.
+        """
+        for index, (start, end) in enumerate(self._runs):
+            if end - start >= length:
+                self._cut(index, length)
+                return start
+        self._grow(length)
+        start = self._runs[-1][0]
+        self._cut(len(self._runs) - 1, length)
+        return start
+
+    def allocate_extent(self, length: int) -> tuple[int, int]:
+        """Return (offset, length) of a run of at least one block and at most ``length`` bytes; errors as ``allocate``."""
+        if not self._runs:
+            self._grow(BLOCK_SIZE)
+        start, end = self._runs[0]
+        taken = min(length, end - start)
+        self._cut(0, taken)
+        return start, taken
+
+    def free_blocks(self, offsets: Iterable[int]) -> None:
+        """Give blocks back; naming one twice is fine."""
+        start = end = -1
+        for offset in sorted(set(offsets)):
+            if offset != end:
+                self.free(start, end - start)
+                start = offset
+            end = offset + BLOCK_SIZE
+        self.free(start, end - start)
+
+    def free(self, offset: int, length: int) -> None:
+        """Give ``length`` bytes at ``offset`` back."""
+        if not length:
+            return
+        end = offset + length
+        index = bisect_left(self._runs, (offset, end))
+        if index < len(self._runs):
+            assert end <= self._runs[index][0], f"block {offset:#x} is free already"
+        if index and self._runs[index - 1][1] >= offset:
+            assert self._runs[index - 1][1] == offset, f"block {offset:#x} is free already"
+            index -= 1
+            offset = self._runs.pop(index)[0]
+        if index < len(self._runs) and self._runs[index][0] == end:
+            end = self._runs.pop(index)[1]
+        self._runs.insert(index, (offset, end))
+
+    def _cut(self, index: int, length: int) -> None:
+        """Take ``length`` bytes from the front of a free run."""
+        start, end = self._runs[index]
+        if start + length == end:
+            del self._runs[index]
+        else:
+            self._runs[index] = (start + length, end)
+
+    def _grow(self, length: int) -> None:
+        """Grow the image so that the free run at its end has ``length`` bytes; by a whole step where the maximum allows."""
+        tail = self.end - self._runs[-1][0] if self._runs and self._runs[-1][1] == self.end else 0
+        missing = length - tail
+        growth = max(missing, self.growth_bytes)
+        if self.maximum_size:
+            growth = min(growth, self.maximum_size - self.allocated_bytes)
+            if growth < missing:
+                raise MaximumReachedError(
+                    f"{self._store.name}: diff area has {self.allocated_bytes} bytes and needs {missing} more, "
+                    f"its maximum is {self.maximum_size}"
+                )
+        new_end = self.end + growth // BLOCK_SIZE * BLOCK_SIZE
+        self._store.grow(new_end)
+        old_end, self.end = self.end, new_end
+        self.free(old_end, new_end - old_end)
+
+
+def area_start(volume_size: int) -> int:
+    """Return where the diff area of a volume begins: behind the volume, at a whole block."""
+    return round_up(volume_size)

@@ -1,0 +1,65 @@
+"""The files of a backup set as verifiers see them: by machine path, read from the target again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vss.errors import NotFoundError
+from vss.ports import HostFile, Ports
+from vss_requestors.blocking_work import finished
+from vss_requestors.errors import target_errors
+from vss_requestors.repository.records import ManifestFile
+
+MAX_OPEN_FILES = 8
+
+
+class SetFileSource:
+    """A ``FileSource`` over entries of a manifest. Keeps a few files open; ``close`` it."""
+
+    def __init__(self, ports: Ports, root: Path, entries: Sequence[ManifestFile]) -> None:
+        """Show ``entries`` of the set in ``root``, in this order."""
+        self._ports = ports
+        self._root = root
+        self._entries = {entry.machine_path: entry for entry in entries}
+        self._open: dict[str, HostFile] = {}
+
+    def paths(self) -> Sequence[str]:
+        """All machine paths, in manifest order."""
+        return list(self._entries)
+
+    async def size(self, path: str) -> int:
+        """Length of the file on the target now; ``NotFoundError`` where it is missing."""
+        return await finished(self._ports, lambda: self._handle(path).size())
+
+    async def read(self, path: str, offset: int, length: int) -> bytes:
+        """Bytes from the target; fewer only at the end of the file."""
+
+        def read() -> bytes:
+            handle = self._handle(path)
+            with target_errors(self._entries[path].path, "read"):
+                return handle.pread(offset, length)
+
+        return await finished(self._ports, read)
+
+    def _handle(self, path: str) -> HostFile:
+        entry = self._entries.get(path)
+        if entry is None:
+            raise NotFoundError(f"'{path}' is not in the backup set")
+        handle = self._open.pop(path, None)
+        if handle is None:
+            host_path = self._root / entry.path
+            with target_errors(entry.path, "read"):
+                if not self._ports.files.exists(host_path):
+                    raise NotFoundError(f"'{entry.path}' is missing from the backup set")
+                handle = self._ports.files.open(host_path)
+            if len(self._open) >= MAX_OPEN_FILES:
+                self._open.pop(next(iter(self._open))).close()
+        self._open[path] = handle  # last: the least recently used one stands first
+        return handle
+
+    def close(self) -> None:
+        """Close what is open."""
+        for handle in self._open.values():
+            handle.close()
+        self._open.clear()

@@ -1,0 +1,43 @@
+"""The table of our own commands: path, where it is, one line of help. Data only, so that ``vss --help`` imports no command.
+
+A path of several words is a command in a group (``admin list writers``); groups need no entry except for their line of help.
+Commands that belong to a role package (``verify``, ``betest``, ``eseutil``) are registered by its plugin instead.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Declared(NamedTuple):
+    """Where a command is (``module:attribute``) and its line in the help."""
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Declared] = {
+    "admin delete shadows": Declared("vss.cli.admin:delete_shadows", "Delete shadow copies."),
+    "admin list providers": Declared("vss.cli.admin:list_providers", "List the providers."),
+    "admin list shadows": Declared("vss.cli.admin:list_shadows", "List the shadow copies."),
+    "admin list volumes": Declared("vss.cli.admin:list_volumes", "List the volumes."),
+    "admin list writers": Declared("vss.cli.admin:list_writers", "List the writers."),
+    "completion": Declared("vss.cli.completion:completion", "Print the shell's completion script."),
+    "doctor": Declared("vss.cli.doctor:doctor", "What this machine can do, and why not."),
+    "lab check": Declared("vss.cli.lab:check", "Check what must hold at rest."),
+    "lab create": Declared("vss.cli.lab:create", "Make a lab in DIRECTORY, which must be empty or missing."),
+    "lab flip-bit": Declared("vss.cli.lab:flip_bit", "Flip one bit on the disk under the file PATH."),
+    "lab lose": Declared("vss.cli.lab:lose", "Lose the disk under VOLUME."),
+    "lab replace": Declared("vss.cli.lab:replace", "Put a new, empty disk in the place of a lost VOLUME."),
+    "lab run": Declared("vss.cli.lab:run", "Let the workloads work, in virtual time."),
+    "lab show": Declared("vss.cli.lab:show", "What the machine is made of and what state it is in."),
+    "plugins": Declared("vss.cli.plugins:plugins", "What is loaded, blocked and broken."),
+    "schema": Declared("vss.cli.schema:schema", "Print a JSON Schema: of events, of labs, of command output."),
+}
+
+GROUPS: dict[str, str] = {
+    "admin": "What vssadmin shows and does.",
+    "admin delete": "Delete shadow copies.",
+    "admin list": "List writers, providers, shadows, volumes.",
+    "lab": "Make a machine, look at it, let it run, break it, repair it.",
+}

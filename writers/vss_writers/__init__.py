@@ -1,0 +1,1 @@
+"""Writers that ship with the laboratory."""

@@ -1,0 +1,138 @@
+"""The activity-log workload: one line at a fixed interval, appended to one file. Only the volume can hold it.
+
+Invariant: a line counts as written only when its write has returned. ``check`` compares the file with what was acknowledged: no
+line lost, none doubled, all in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from vss.errors import ConfigurationError, VssError
+from vss.plugins.hosts import WorkloadHost
+from vss.ports import NANOSECONDS
+from vss.roles.volume import File
+
+LINE_BYTES = 64
+
+
+class ActivityLogOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The ``[workloads.options]`` table: machine path of the file, seconds between lines."""
+
+    path: str
+    interval_s: float = 1.0
+
+
+class ActivityLogState(msgspec.Struct):
+    """What the application was told: lines written, and at most one whose write was cut off."""
+
+    lines: int = 0
+    in_doubt: bool = False
+
+
+class ActivityLog:
+    """The application."""
+
+    def __init__(self, host: WorkloadHost, options: ActivityLogOptions) -> None:
+        """Prepare; it begins in ``run_until``."""
+        self.name = host.name
+        self._host = host
+        self._options = options
+        self._record = ActivityLogState()
+        self._failures = 0
+        self._stop = asyncio.Event()
+
+    async def run_until(self, now_ns: int) -> None:
+        """Append lines until the clock shows ``now_ns``; a failing disk is tried again at the next interval."""
+        self._stop = asyncio.Event()
+        clock = self._host.ports.clock
+        interval_ns = round(self._options.interval_s * NANOSECONDS)
+        while clock.now_ns() + interval_ns < now_ns:
+            try:
+                async with asyncio.timeout(self._options.interval_s):
+                    await self._stop.wait()
+                return
+            except TimeoutError:
+                await self._append()
+
+    async def stop(self) -> None:
+        """Finish the line under way, then let ``run_until`` return."""
+        self._stop.set()
+
+    async def _append(self) -> None:
+        try:
+            file = await self._open()
+            try:
+                self._record.in_doubt = True
+                await file.pwrite(self._record.lines * LINE_BYTES, _line(self._record.lines + 1))
+                self._record.lines += 1
+                self._record.in_doubt = False
+            finally:
+                await file.close()
+        except VssError:
+            self._failures += 1
+
+    async def _open(self) -> File:
+        files = self._host.files
+        await files.make_directory(self._options.path.rpartition("\\")[0])
+        return await files.open(self._options.path, write=True, create=True)
+
+    def report(self) -> dict[str, Any]:
+        """Return lines acknowledged, failures met, and a digest of the record."""
+        digest = hashlib.sha256(self.state()).hexdigest()
+        return {"operations": self._record.lines, "failures": self._failures, "digest": digest}
+
+    async def check(self) -> list[str]:
+        """Compare the file with the record."""
+        if self._record.lines == 0:
+            return []
+        file = await self._host.files.open(self._options.path)
+        try:
+            data = await file.pread(0, file.size_bytes)
+        finally:
+            await file.close()
+        expected = b"".join(_line(number + 1) for number in range(self._record.lines))
+        if data == expected or (self._record.in_doubt and data.startswith(expected)):
+            return []
+        good = next((at for at, pair in enumerate(zip(data, expected, strict=False)) if pair[0] != pair[1]), 0) // LINE_BYTES
+        return [
+            f"{self._options.path}: expected {self._record.lines} lines as acknowledged, found {len(data) // LINE_BYTES} lines,"
+            f" the first difference in line {good + 1}"
+        ]
+
+    def state(self) -> bytes:
+        """Return the record as JSON."""
+        return msgspec.json.encode(self._record)
+
+    def load_state(self, state: bytes) -> None:
+        """Take up an earlier record; ``ConfigurationError`` when it is damaged."""
+        try:
+            self._record = msgspec.json.decode(state, type=ActivityLogState)
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(f"the record of workload '{self.name}' is damaged: {error}") from error
+
+
+def _line(number: int) -> bytes:
+    return f"{number:010d} request served".ljust(LINE_BYTES - 1).encode() + b"\n"
+
+
+def make_activity_log(host: WorkloadHost, options: Mapping[str, Any]) -> ActivityLog:
+    """Make the workload that ``lab.toml`` describes (the factory registered by the plugin).
+
+    Raises:
+        ConfigurationError: an option means nothing.
+    """
+    try:
+        parsed = msgspec.convert(dict(options), ActivityLogOptions)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"options of workload '{host.name}': {error}") from error
+    if parsed.interval_s <= 0:
+        raise ConfigurationError(
+            f"options of workload '{host.name}': interval_s: expected more than 0, found {parsed.interval_s}"
+        )
+    return ActivityLog(host, parsed)

@@ -1,0 +1,220 @@
+"""A database file as the engine sees it: two header copies and pages, read with verification, written behind the guard.
+
+Reading judges every page: a wrong checksum is −1018 (event 474), a wrong page number −1018 (475), one wrong bit is corrected
+(399) and the page marked for rewriting, a blank page is the caller's business (−1019, event 476, where data is expected).
+Writing a header writes and syncs the primary before the shadow, so one of them is whole at any time.
+
+Sources: published engine, io.cxx; checksum rules as in ``checksum``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from vss_writers.ese.checksum import PageVerdict, correct_page, verify_page
+from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
+from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.files import File, FileSystem
+from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, unpack_headers
+from vss_writers.ese.layout import HEADER_PAGES, PAGE_SIZES, page_count, page_offset
+from vss_writers.ese.page_guard import PageGuard
+
+_RUN_BYTES_MAX = 256 * 1024
+"""Neighbouring pages are written together up to this many bytes."""
+
+
+class DatabaseFile:
+    """An open database file. Make one with ``open_database_file`` or ``create_database_file``."""
+
+    def __init__(
+        self, file: File, header: DatabaseHeader, guard: PageGuard, on_event: EventSink, is_full: Callable[..., bool]
+    ) -> None:
+        self._file = file
+        self.header = header
+        self._guard = guard
+        self._on_event = on_event
+        self._is_full = is_full
+
+    @property
+    def path(self) -> str:
+        """Path of the file."""
+        return self._file.path
+
+    @property
+    def page_size(self) -> int:
+        """Bytes in a page."""
+        return self.header.page_size
+
+    @property
+    def page_count(self) -> int:
+        """Whole pages the file has room for."""
+        return page_count(self._file.size_bytes, self.page_size)
+
+    async def write_header(self, header: DatabaseHeader) -> None:
+        """Write both copies, each durable before the next; ``self.header`` is the new one afterwards.
+
+        Raises:
+            JetError: ``DiskIO`` or ``DiskFull``.
+        """
+        page = header.pack()
+        try:
+            for copy in range(HEADER_PAGES):
+                await self._file.pwrite(copy * self.page_size, page)
+                await self._file.sync()
+        except JetError:
+            raise
+        except Exception as error:
+            raise self._io_error(error, 0) from error
+        self.header = header
+
+    async def change_header(self, **changes: object) -> None:
+        """Write the header with some fields replaced; nothing happens where none differs."""
+        changed = replace(self.header, **changes)  # type: ignore[arg-type] # names are checked by the dataclass
+        if changed != self.header:
+            await self.write_header(changed)
+
+    async def read_page(self, page_number: int) -> tuple[bytes, bool]:
+        """Return a page's bytes and whether a wrong bit was corrected in them; beyond the end of the file it is blank.
+
+        Raises:
+            JetError: ``ReadVerifyFailure`` for a wrong checksum or page number, ``DiskIO`` where the device failed.
+        """
+        offset = page_offset(page_number, self.page_size)
+        try:
+            data = await self._file.pread(offset, self.page_size)
+        except JetError:
+            raise
+        except Exception as error:
+            raise self._io_error(error, offset, page_number) from error
+        if len(data) < self.page_size:
+            # A file cut in the middle of a page holds none of it; a page behind the end was never written.
+            return bytes(self.page_size), False
+        check = verify_page(data, page_number)
+        if check.verdict in (PageVerdict.GOOD, PageVerdict.BLANK):
+            return data, False
+        if check.verdict is PageVerdict.CORRECTABLE:
+            corrected = correct_page(data, check, page_number)
+            if corrected is not None:
+                self._emit(399, "a wrong bit of a page was corrected", Severity.WARNING, page_number, check.wrong_bits[0])
+                return corrected, True
+            self._emit(398, "a corrected page is still wrong", Severity.ERROR, page_number, check.wrong_bits[0])
+        if check.verdict is PageVerdict.WRONG_PAGE_NUMBER:
+            detail = f"page number: expected {page_number}, probably found {check.probable_page_number}"
+            self._emit(475, "a page holds another page", Severity.ERROR, page_number, check.probable_page_number)
+        else:
+            detail = f"checksum: expected {check.computed:#018x}, found {check.stored:#018x}"
+            self._emit(474, "the checksum of a page is wrong", Severity.ERROR, page_number, check.stored)
+        raise JetError(JetCode.ReadVerifyFailure, detail, path=self.path, page_number=page_number, offset=offset)
+
+    async def write_pages(self, pages: Sequence[tuple[int, bytes]]) -> None:
+        """Write sealed pages: images to the guard first, then in place, then durable.
+
+        Raises:
+            JetError: ``DiskFull``, ``DiskIO``; pages may be half written then, and the guard holds them.
+        """
+        try:
+            await self._guard.write(self.header.signature, self.page_size, pages)
+            for first, data in _runs(pages, self.page_size):
+                await self._file.pwrite(page_offset(first, self.page_size), data)
+            await self._file.sync()
+        except JetError:
+            raise
+        except Exception as error:
+            raise self._io_error(error, 0) from error
+
+    async def is_damaged(self, page_number: int) -> bool:
+        """Whether a page as stored is neither good nor blank; a page the file does not wholly hold is blank."""
+        data = await self._file.pread(page_offset(page_number, self.page_size), self.page_size)
+        if len(data) < self.page_size:
+            return False
+        return verify_page(data, page_number).verdict not in (PageVerdict.GOOD, PageVerdict.BLANK)
+
+    async def restore_page(self, page_number: int, image: bytes) -> None:
+        """Write one page from the guard back in place."""
+        await self._file.pwrite(page_offset(page_number, self.page_size), image)
+
+    async def resize(self, count: int) -> None:
+        """Cut or grow the file to ``count`` pages.
+
+        Raises:
+            JetError: ``DiskFull`` (event 424), ``DiskIO``.
+        """
+        if self._file.size_bytes == (count + HEADER_PAGES) * self.page_size:
+            return
+        try:
+            await self._file.truncate((count + HEADER_PAGES) * self.page_size)
+        except Exception as error:
+            raise self._io_error(error, page_offset(count, self.page_size)) from error
+
+    async def sync(self) -> None:
+        """Make everything written durable."""
+        await self._file.sync()
+
+    async def close(self) -> None:
+        """Release the file."""
+        await self._file.close()
+
+    def _io_error(self, error: Exception, offset: int, page_number: int | None = None) -> JetError:
+        if self._is_full(error):
+            self._on_event(EngineEvent(424, "the disk of a database is full", Severity.ERROR, self.path))
+            return JetError(JetCode.DiskFull, str(error), path=self.path)
+        self._on_event(EngineEvent(481, f"the device failed: {error}", Severity.ERROR, self.path, (("offset", offset),)))
+        return JetError(JetCode.DiskIO, str(error), path=self.path, page_number=page_number, offset=offset)
+
+    def _emit(self, event_id: int, text: str, severity: Severity, page_number: int, value: int) -> None:
+        offset = page_offset(page_number, self.page_size)
+        values = (("offset", offset), ("length", self.page_size), ("page", page_number), ("found", value))
+        self._on_event(EngineEvent(event_id, text, severity, self.path, values))
+
+
+def _runs(pages: Sequence[tuple[int, bytes]], page_size: int) -> list[tuple[int, bytes]]:
+    """Join neighbours: (first page number, bytes of the run)."""
+    runs: list[tuple[int, list[bytes]]] = []
+    limit = max(1, _RUN_BYTES_MAX // page_size)
+    for number, data in sorted(pages, key=lambda page: page[0]):
+        if runs and number == runs[-1][0] + len(runs[-1][1]) and len(runs[-1][1]) < limit:
+            runs[-1][1].append(data)
+        else:
+            runs.append((number, [data]))
+    return [(first, b"".join(parts)) for first, parts in runs]
+
+
+async def read_database_header(files: FileSystem, path: str, on_event: EventSink) -> DatabaseHeader:
+    """Read the header of a database; the shadow where the primary is damaged (events 456 and 472).
+
+    Raises:
+        JetError: ``FileNotFound``; ``DatabaseCorrupted``, ``InvalidDatabaseVersion`` where neither copy can be used.
+    """
+    if not await files.exists(path):
+        raise JetError(JetCode.FileNotFound, path=path)
+    file = await files.open(path)
+    try:
+        pair = unpack_headers(await file.pread(0, HEADER_PROBE_SIZE), path=path)
+    finally:
+        await file.close()
+    if pair.primary_error is not None:
+        on_event(EngineEvent(456, "the primary header is damaged, the shadow is used", Severity.WARNING, path))
+    elif pair.shadow_error is not None:
+        on_event(EngineEvent(472, "the shadow header is damaged, the primary is used", Severity.WARNING, path))
+    return pair.header
+
+
+async def open_database_file(
+    files: FileSystem, path: str, guard: PageGuard, on_event: EventSink, is_full: Callable[..., bool]
+) -> DatabaseFile:
+    """Open a database file; a damaged header copy is mended by the next header change. Raises as ``read_database_header``."""
+    header = await read_database_header(files, path, on_event)
+    return DatabaseFile(await files.open(path, write=True), header, guard, on_event, is_full)
+
+
+async def create_database_file(
+    files: FileSystem, path: str, header: DatabaseHeader, guard: PageGuard, on_event: EventSink, is_full: Callable[..., bool]
+) -> DatabaseFile:
+    """Make a database file that holds nothing but its two headers."""
+    if header.page_size not in PAGE_SIZES:
+        raise JetError(JetCode.InvalidParameter, f"page size {header.page_size}", path=path)
+    database = DatabaseFile(await files.open(path, write=True, create=True), header, guard, on_event, is_full)
+    await database.resize(0)
+    await database.write_header(header)
+    return database

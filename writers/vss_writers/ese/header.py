@@ -1,0 +1,464 @@
+"""The database header (DBFILEHDR) and the small structures it shares with logs and the checkpoint.
+
+A header is one page of the file, sealed with XOR-32; its shadow is an identical copy one page further. ``DatabaseHeader`` is
+frozen: a change is ``dataclasses.replace`` and writing both copies again, primary first. What lies beyond the fields of 2007
+is carried in ``tail`` so that a header written by a newer engine survives a round trip.
+
+Sources: published engine, daedef.hxx (DBFILEHDR, SIGNATURE, LGPOS, LOGTIME, BKINFO); libesedb format documentation.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from vss_writers.ese.checksum import xor32
+from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.layout import (
+    DEFAULT_PAGE_SIZE,
+    FORMAT_UPDATE_EXCHANGE_2007,
+    FORMAT_VERSION,
+    MAGIC,
+    PAGE_SIZES,
+    BackupType,
+    DatabaseState,
+    FileType,
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LogPosition:
+    """LGPOS: generation, sector in the log file, byte in the sector; ordered in that sequence."""
+
+    generation: int = 0
+    sector: int = 0
+    byte: int = 0
+
+    SIZE = 8
+
+    def pack(self) -> bytes:
+        """Return the 8 bytes of the format."""
+        return struct.pack("<HHi", self.byte, self.sector, self.generation)
+
+    @classmethod
+    def unpack(cls, data: bytes | memoryview) -> LogPosition:
+        """Read the 8 bytes of the format."""
+        byte, sector, generation = struct.unpack("<HHi", data)
+        return cls(generation, sector, byte)
+
+    def __str__(self) -> str:
+        return f"({self.generation:#x},{self.sector:X},{self.byte:X})"
+
+
+@dataclass(frozen=True, slots=True)
+class LogTime:
+    """LOGTIME: a calendar time of one-second grain (milliseconds in newer engines); all zero means "never".
+
+    ``year`` counts from 1900. ``is_os_snapshot`` is meaningful in the time of a backup record only.
+    """
+
+    second: int = 0
+    minute: int = 0
+    hour: int = 0
+    day: int = 0
+    month: int = 0
+    year: int = 0
+    is_utc: bool = False
+    milliseconds: int = 0
+    is_os_snapshot: bool = False
+
+    SIZE = 8
+
+    @classmethod
+    def of(cls, moment: datetime, *, is_os_snapshot: bool = False) -> LogTime:
+        """The time of ``moment``; one with a time zone is kept as UTC, a naive one as local time. Milliseconds are dropped."""
+        is_utc = moment.tzinfo is not None
+        if is_utc:
+            moment = moment.astimezone(UTC)
+        return cls(
+            moment.second,
+            moment.minute,
+            moment.hour,
+            moment.day,
+            moment.month,
+            moment.year - 1900,
+            is_utc=is_utc,
+            is_os_snapshot=is_os_snapshot,
+        )
+
+    def to_datetime(self) -> datetime | None:
+        """The moment, or None for "never" and for values that are no calendar time."""
+        try:
+            moment = datetime(  # noqa: DTZ001 - the flag below decides about the zone
+                self.year + 1900,
+                self.month,
+                self.day,
+                self.hour,
+                self.minute,
+                self.second,
+                self.milliseconds * 1000,
+            )
+        except ValueError:
+            return None
+        return moment.replace(tzinfo=UTC) if self.is_utc else moment
+
+    def pack(self) -> bytes:
+        """Return the 8 bytes of the format."""
+        low = int(self.is_utc) | (self.milliseconds & 0x7F) << 1
+        high = int(self.is_os_snapshot) | (self.milliseconds >> 7 & 7) << 1
+        return bytes((self.second, self.minute, self.hour, self.day, self.month, self.year, low, high))
+
+    @classmethod
+    def unpack(cls, data: bytes | memoryview) -> LogTime:
+        """Read the 8 bytes of the format."""
+        second, minute, hour, day, month, year, low, high = bytes(data)
+        return cls(
+            second,
+            minute,
+            hour,
+            day,
+            month,
+            year,
+            is_utc=bool(low & 1),
+            milliseconds=low >> 1 | (high >> 1 & 7) << 7,
+            is_os_snapshot=bool(high & 1),
+        )
+
+    def __bool__(self) -> bool:
+        return self.month != 0
+
+    def __str__(self) -> str:
+        return f"{self.month:02}/{self.day:02}/{self.year + 1900} {self.hour:02}:{self.minute:02}:{self.second:02}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """SIGNATURE: identity of a database or log stream; a random number, its creation time, the computer's name."""
+
+    random: int = 0
+    created: LogTime = LogTime()
+    computer: str = ""
+
+    SIZE = 28
+
+    def pack(self) -> bytes:
+        """Return the 28 bytes of the format; a name over 15 bytes is cut."""
+        return struct.pack("<I8s16s", self.random, self.created.pack(), self.computer.encode("latin-1", "replace")[:15])
+
+    @classmethod
+    def unpack(cls, data: bytes | memoryview) -> Signature:
+        """Read the 28 bytes of the format."""
+        random, created, computer = struct.unpack("<I8s16s", data)
+        return cls(random, LogTime.unpack(created), computer.split(b"\0", 1)[0].decode("latin-1"))
+
+    def __bool__(self) -> bool:
+        return self != Signature()
+
+
+@dataclass(frozen=True, slots=True)
+class BackupInfo:
+    """BKINFO: mark in the log, time, and the generations that belong to a backup."""
+
+    mark: LogPosition = LogPosition()
+    time: LogTime = LogTime()
+    generation_low: int = 0
+    generation_high: int = 0
+
+    SIZE = 24
+
+    def pack(self) -> bytes:
+        """Return the 24 bytes of the format."""
+        return struct.pack("<8s8sII", self.mark.pack(), self.time.pack(), self.generation_low, self.generation_high)
+
+    @classmethod
+    def unpack(cls, data: bytes | memoryview) -> BackupInfo:
+        """Read the 24 bytes of the format."""
+        mark, time, low, high = struct.unpack("<8s8sII", data)
+        return cls(LogPosition.unpack(mark), LogTime.unpack(time), low, high)
+
+    def __bool__(self) -> bool:
+        return self != BackupInfo()
+
+
+@dataclass(frozen=True, slots=True)
+class EccCounter:
+    """How often something was seen on pages: since the last reset, when last, before."""
+
+    count: int = 0
+    time: LogTime = LogTime()
+    count_old: int = 0
+
+    SIZE = 16
+
+    def pack(self) -> bytes:
+        """Return the 16 bytes of the format."""
+        return struct.pack("<I8sI", self.count, self.time.pack(), self.count_old)
+
+    @classmethod
+    def unpack(cls, data: bytes | memoryview) -> EccCounter:
+        """Read the 16 bytes of the format."""
+        count, time, count_old = struct.unpack("<I8sI", data)
+        return cls(count, LogTime.unpack(time), count_old)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseHeader:
+    """Every field a 2007 engine fills, in file order; see the vendor's names beside ``_LAYOUT``."""
+
+    signature: Signature
+    page_size: int = DEFAULT_PAGE_SIZE
+    state: DatabaseState = DatabaseState.JUST_CREATED
+    version: int = FORMAT_VERSION
+    update: int = FORMAT_UPDATE_EXCHANGE_2007
+    attributes: int = 0
+    dbtime: int = 0
+    consistent_position: LogPosition = LogPosition()
+    consistent_time: LogTime = LogTime()
+    attach_time: LogTime = LogTime()
+    attach_position: LogPosition = LogPosition()
+    detach_time: LogTime = LogTime()
+    detach_position: LogPosition = LogPosition()
+    dbid: int = 0
+    log_signature: Signature = Signature()
+    full_previous: BackupInfo = BackupInfo()
+    incremental_previous: BackupInfo = BackupInfo()
+    full_current: BackupInfo = BackupInfo()
+    flags: int = 0
+    objid_last: int = 0
+    os_major: int = 0
+    os_minor: int = 0
+    os_build: int = 0
+    os_service_pack: int = 0
+    repair_count: int = 0
+    repair_time: LogTime = LogTime()
+    streaming_signature: Signature = Signature()
+    scrub_dbtime: int = 0
+    scrub_time: LogTime = LogTime()
+    generation_min_required: int = 0
+    generation_max_required: int = 0
+    upgrade_pages: bytes = bytes(12)
+    snapshot_current: BackupInfo = BackupInfo()
+    create_version: int = FORMAT_VERSION
+    create_update: int = FORMAT_UPDATE_EXCHANGE_2007
+    generation_max_create_time: LogTime = LogTime()
+    full_previous_type: BackupType = BackupType.STREAMING
+    incremental_previous_type: BackupType = BackupType.STREAMING
+    repair_count_old: int = 0
+    ecc_fix_success: EccCounter = EccCounter()
+    ecc_fix_failure: EccCounter = EccCounter()
+    bad_checksum: EccCounter = EccCounter()
+    generation_max_committed: int = 0
+    copy_previous: BackupInfo = BackupInfo()
+    differential_previous: BackupInfo = BackupInfo()
+    copy_previous_type: BackupType = BackupType.STREAMING
+    differential_previous_type: BackupType = BackupType.STREAMING
+    file_type: FileType = FileType.DATABASE
+    tail: bytes = b""
+    """Bytes from offset 476 on as read, without trailing zeros."""
+
+    def pack(self) -> bytes:
+        """Return the header page, sealed."""
+        page = bytearray(self.page_size)
+        struct.pack_into("<I", page, 4, MAGIC)
+        page[_TAIL_OFFSET : _TAIL_OFFSET + len(self.tail)] = self.tail
+        for field in _LAYOUT:
+            encoded = field.encode(getattr(self, field.name))
+            page[field.offset : field.offset + len(encoded)] = encoded
+        assert len(page) == self.page_size, f"{self.page_size - len(page)} bytes lost while packing a header"
+        struct.pack_into("<I", page, 0, xor32(memoryview(page)[4:]))
+        return bytes(page)
+
+    @classmethod
+    def unpack(cls, page: bytes | memoryview, *, path: str | None = None, offset: int = 0) -> DatabaseHeader:
+        """Read one header page; ``path`` and ``offset`` only name it in errors.
+
+        Raises:
+            JetError: ``DatabaseCorrupted`` for a wrong magic number, page size or checksum; ``InvalidDatabaseVersion`` for
+                another format version.
+        """
+        _check_header(page, path, offset)
+        values: dict[str, Any] = {}
+        for field in _LAYOUT:
+            values[field.name] = field.decode(bytes(page[field.offset : field.offset + field.size]))
+        values["page_size"] = values["page_size"] or 4096
+        values["tail"] = bytes(page[_TAIL_OFFSET : values["page_size"]]).rstrip(b"\0")
+        return cls(**values)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the file needs no log to be used."""
+        return self.state is DatabaseState.CLEAN_SHUTDOWN
+
+
+class _Field:
+    """One field of the layout: where it lies and how its value becomes bytes."""
+
+    __slots__ = ("kind", "name", "offset", "size")
+
+    def __init__(self, name: str, offset: int, kind: Any) -> None:
+        self.name = name
+        self.offset = offset
+        self.kind = kind
+        self.size: int = kind if isinstance(kind, int) else _WIDTHS.get(kind, 4)
+
+    def encode(self, value: Any) -> bytes:
+        """Bytes of ``value``."""
+        if isinstance(self.kind, int):
+            return bytes(value)
+        if isinstance(self.kind, str):
+            return struct.pack(self.kind, value)
+        if issubclass(self.kind, int):
+            return struct.pack("<I", value)
+        packed: bytes = value.pack()
+        return packed
+
+    def decode(self, data: bytes) -> Any:
+        """Value of ``data``; an enumeration keeps a number it does not know."""
+        if isinstance(self.kind, int):
+            return data
+        if isinstance(self.kind, str):
+            return struct.unpack(self.kind, data)[0]
+        if issubclass(self.kind, int):
+            number = struct.unpack("<I", data)[0]
+            return self.kind(number) if number in self.kind.__members__.values() else number
+        return self.kind.unpack(data)
+
+
+_WIDTHS: dict[Any, int] = {
+    "<I": 4,
+    "<Q": 8,
+    LogPosition: LogPosition.SIZE,
+    LogTime: LogTime.SIZE,
+    Signature: Signature.SIZE,
+    BackupInfo: BackupInfo.SIZE,
+    EccCounter: EccCounter.SIZE,
+}
+
+_TAIL_OFFSET = 476
+
+_LAYOUT: tuple[_Field, ...] = tuple(
+    _Field(*row)
+    for row in (
+        ("version", 8, "<I"),  # ulVersion
+        ("attributes", 12, "<I"),  # attrib: 0 database, 1 streaming file
+        ("dbtime", 16, "<Q"),  # dbtimeDirtied
+        ("signature", 24, Signature),  # signDb
+        ("state", 52, DatabaseState),  # dbstate
+        ("consistent_position", 56, LogPosition),
+        ("consistent_time", 64, LogTime),
+        ("attach_time", 72, LogTime),
+        ("attach_position", 80, LogPosition),
+        ("detach_time", 88, LogTime),
+        ("detach_position", 96, LogPosition),
+        ("dbid", 104, "<I"),
+        ("log_signature", 108, Signature),  # signLog
+        ("full_previous", 136, BackupInfo),  # bkinfoFullPrev
+        ("incremental_previous", 160, BackupInfo),
+        ("full_current", 184, BackupInfo),
+        ("flags", 208, "<I"),
+        ("objid_last", 212, "<I"),
+        ("os_major", 216, "<I"),
+        ("os_minor", 220, "<I"),
+        ("os_build", 224, "<I"),
+        ("os_service_pack", 228, "<I"),
+        ("update", 232, "<I"),  # ulDaeUpdateMajor
+        ("page_size", 236, "<I"),  # 0 means 4096
+        ("repair_count", 240, "<I"),
+        ("repair_time", 244, LogTime),
+        ("streaming_signature", 252, Signature),  # signSLV
+        ("scrub_dbtime", 280, "<Q"),
+        ("scrub_time", 288, LogTime),
+        ("generation_min_required", 296, "<I"),
+        ("generation_max_required", 300, "<I"),
+        ("upgrade_pages", 304, 12),
+        ("snapshot_current", 316, BackupInfo),
+        ("create_version", 340, "<I"),
+        ("create_update", 344, "<I"),
+        ("generation_max_create_time", 348, LogTime),
+        ("full_previous_type", 356, BackupType),
+        ("incremental_previous_type", 360, BackupType),
+        ("repair_count_old", 364, "<I"),
+        ("ecc_fix_success", 368, EccCounter),
+        ("ecc_fix_failure", 384, EccCounter),
+        ("bad_checksum", 400, EccCounter),
+        ("generation_max_committed", 416, "<I"),
+        ("copy_previous", 420, BackupInfo),
+        ("differential_previous", 444, BackupInfo),
+        ("copy_previous_type", 468, BackupType),
+        ("differential_previous_type", 472, BackupType),
+        ("file_type", 667, FileType),  # unaligned
+    )
+)
+
+assert {field.name for field in _LAYOUT} | {"tail"} == {field.name for field in fields(DatabaseHeader)}
+
+
+def _check_header(page: bytes | memoryview, path: str | None, offset: int) -> None:
+    if len(page) < 668:
+        raise JetError(JetCode.DatabaseCorrupted, f"header has {len(page)} bytes", path=path, offset=offset)
+    checksum, magic, version = struct.unpack_from("<III", page)
+    page_size = struct.unpack_from("<I", page, 236)[0] or 4096
+    if magic != MAGIC:
+        raise JetError(
+            JetCode.DatabaseCorrupted, f"magic number expected {MAGIC:#x}, found {magic:#x}", path=path, offset=offset + 4
+        )
+    if page_size not in PAGE_SIZES or len(page) < page_size:
+        raise JetError(JetCode.DatabaseCorrupted, f"page size in the header is {page_size}", path=path, offset=offset + 236)
+    found = xor32(memoryview(page)[4:page_size])
+    if checksum != found:
+        text = f"header checksum stored {checksum:#010x}, computed {found:#010x}"
+        raise JetError(JetCode.DatabaseCorrupted, text, path=path, offset=offset)
+    if version != FORMAT_VERSION:
+        text = f"format version expected {FORMAT_VERSION:#x}, found {version:#x}"
+        raise JetError(JetCode.InvalidDatabaseVersion, text, path=path, offset=offset + 8)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPair:
+    """What the two headers of a file say. ``header`` is the one to use: the primary unless that is damaged."""
+
+    header: DatabaseHeader
+    primary_error: JetError | None
+    shadow_error: JetError | None
+
+    @property
+    def has_damage(self) -> bool:
+        """Whether one of the copies cannot be used (events 456 and 472)."""
+        return self.primary_error is not None or self.shadow_error is not None
+
+
+HEADER_PROBE_SIZE = 2 * max(PAGE_SIZES)
+"""Bytes from the start of a file that hold both headers, whatever its page size."""
+
+
+def unpack_headers(data: bytes | memoryview, *, path: str | None = None) -> HeaderPair:
+    """Read both headers from the first ``HEADER_PROBE_SIZE`` bytes of a file (fewer if it is shorter).
+
+    The primary is used if its checksum holds, else the shadow, which is looked for behind every legal page size.
+
+    Raises:
+        JetError: the primary's error when neither copy can be used.
+    """
+    primary: DatabaseHeader | JetError = _try_unpack(data, 0, path)
+    if isinstance(primary, DatabaseHeader):
+        shadow = _try_unpack(data, primary.page_size, path)
+        return HeaderPair(primary, None, shadow if isinstance(shadow, JetError) else None)
+    for page_size in _likely_page_sizes(data):
+        shadow = _try_unpack(data, page_size, path)
+        if isinstance(shadow, DatabaseHeader) and shadow.page_size == page_size:
+            return HeaderPair(shadow, primary, None)
+    raise primary
+
+
+def _likely_page_sizes(data: bytes | memoryview) -> Sequence[int]:
+    return [size for size in PAGE_SIZES if len(data) >= 2 * size]
+
+
+def _try_unpack(data: bytes | memoryview, offset: int, path: str | None) -> DatabaseHeader | JetError:
+    try:
+        return DatabaseHeader.unpack(memoryview(data)[offset:], path=path, offset=offset)
+    except JetError as error:
+        return error

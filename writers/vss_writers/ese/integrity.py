@@ -1,0 +1,250 @@
+"""Logical integrity of a database, beyond checksums: are its trees trees, is every page used once, do indexes match rows.
+
+Reads through ``PageAccess``, so that it judges a file and a running engine's buffered pages alike. Damage becomes problems,
+never an exception. Single-extent trees keep no list of pages and are not accounted for.
+
+Sources: published engine, the invariants of its node, split and space code; eseutil /g for what to look at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from vss_writers.ese.catalog import CATALOG_SCHEMA
+from vss_writers.ese.catalog_rows import schema_from_rows
+from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.keys import index_key
+from vss_writers.ese.layout import PAGE_DATABASE_ROOT, IndexFlag, SpaceFlag
+from vss_writers.ese.page import Page
+from vss_writers.ese.page_operation import PageAccess
+from vss_writers.ese.record import decode_record
+from vss_writers.ese.schema import Index, TableSchema
+from vss_writers.ese.space import Extent, Space, SpaceHeader
+from vss_writers.ese.table import Row, Table, index_tree, table_tree
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One contradiction."""
+
+    code: JetCode
+    page_number: int
+    detail: str
+
+
+@dataclass(slots=True)
+class Integrity:
+    """What was found. ``lost_pages`` belong to a tree that neither uses them nor lists them as available; they do no harm."""
+
+    problems: list[Problem] = field(default_factory=list)
+    tree_count: int = 0
+    page_count: int = 0
+    row_count: int = 0
+    lost_pages: list[int] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+
+class _TreeWalk:
+    """One pass over a tree: its pages, its leaves in order, what is wrong."""
+
+    def __init__(self, access: PageAccess, objid: int, problems: list[Problem]) -> None:
+        self._access = access
+        self._objid = objid
+        self._problems = problems
+        self.pages: list[int] = []
+        self.leaves: list[Page] = []
+
+    async def walk(self, root: int) -> None:
+        await self._visit(root, b"", None, is_root=True)
+        before = 0
+        for place, leaf in enumerate(self.leaves):
+            behind = self.leaves[place + 1].page_number if place + 1 < len(self.leaves) else 0
+            if (leaf.previous, leaf.next) != (before, behind):
+                detail = f"links expected {before} and {behind}, found {leaf.previous} and {leaf.next}"
+                self._report(JetCode.BadPageLink, leaf.page_number, detail)
+            before = leaf.page_number
+
+    async def _visit(self, page_number: int, low: bytes, high: bytes | None, *, is_root: bool = False) -> None:
+        if page_number in self.pages:
+            self._report(JetCode.BadParentPageLink, page_number, "reached twice")
+            return
+        self.pages.append(page_number)
+        try:
+            page = await self._access.read(page_number)
+            self._check_page(page, low, high, is_root=is_root)
+            if page.is_leaf:
+                self.leaves.append(page)
+                return
+            keys = page.sort_keys()
+            if not keys or keys[-1]:
+                self._report(JetCode.NodeCorrupted, page_number, "last entry of a branch page has a key")
+            for line, key in enumerate(keys):
+                lower = keys[line - 1] if line else low
+                upper = key if line + 1 < len(keys) else high
+                await self._visit(page.child(line), lower, upper)
+        except JetError as error:
+            self._report(error.code, page_number, error.detail)
+
+    def _check_page(self, page: Page, low: bytes, high: bytes | None, *, is_root: bool) -> None:
+        if page.objid != self._objid:
+            self._report(JetCode.BadParentPageLink, page.page_number, f"object id expected {self._objid}, found {page.objid}")
+        if page.is_root != is_root:
+            self._report(JetCode.BadParentPageLink, page.page_number, f"root flag is {page.is_root}")
+        if not page.line_count and not is_root:
+            self._report(JetCode.BadEmptyPage, page.page_number, "no entries")
+        used = len(page.external_header) + sum(page.line_size(line) for line in range(page.line_count))
+        if page.capacity - used != page.free_bytes:
+            detail = f"free bytes expected {page.capacity - used}, found {page.free_bytes}"
+            self._report(JetCode.PageTagCorrupted, page.page_number, detail)
+        keys = page.sort_keys() if page.is_leaf else page.sort_keys()[:-1]
+        if any(left >= right for left, right in pairwise(keys)):
+            self._report(JetCode.NodeCorrupted, page.page_number, "keys out of order")
+        if keys and (keys[0] < low or (high is not None and keys[-1] >= high)):
+            self._report(JetCode.BadParentPageLink, page.page_number, "keys outside the parent's separators")
+
+    def _report(self, code: JetCode, page_number: int, detail: str) -> None:
+        self._problems.append(Problem(code, page_number, f"tree {self._objid}: {detail}"))
+
+
+async def check_database(access: PageAccess) -> Integrity:
+    """Check every tree of a database, the pages they own, and that indexes and rows agree."""
+    result = Integrity()
+    try:
+        schemas = await _schemas(access)
+    except JetError as error:
+        result.problems.append(Problem(error.code, error.page_number or 0, error.detail))
+        return result
+    owners: dict[int, int] = {}
+    fdps = [PAGE_DATABASE_ROOT]
+    for schema in schemas:
+        fdps.append(schema.fdp)
+        fdps.extend(index.fdp for index in schema.secondary_indexes)
+        if schema.long_value_fdp:
+            fdps.append(schema.long_value_fdp)
+    children: dict[int, list[Extent]] = {}
+    spaces: list[tuple[int, list[Extent], list[Extent], list[int]]] = []
+    for fdp in fdps:
+        try:
+            await _check_tree(access, fdp, result, owners, children, spaces)
+        except JetError as error:
+            result.problems.append(Problem(error.code, error.page_number or fdp, error.detail))
+    for space in spaces:
+        _account(result, children, *space)
+    for schema in schemas:
+        await _check_indexes(access, schema, result)
+    return result
+
+
+async def _schemas(access: PageAccess) -> list[TableSchema]:
+    rows: dict[int, list[Row]] = {}
+    async for row in Table(access, CATALOG_SCHEMA).rows():
+        rows.setdefault(row["ObjidTable"], []).append(row)
+    return [schema_from_rows(group) for group in rows.values()]
+
+
+async def _check_tree(
+    access: PageAccess,
+    fdp: int,
+    result: Integrity,
+    owners: dict[int, int],
+    children: dict[int, list[Extent]],
+    spaces: list[tuple[int, list[Extent], list[Extent], list[int]]],
+) -> None:
+    """Walk a tree and its two space trees; note what it owns, for the accounting that needs all trees."""
+    root = await access.read(fdp)
+    header = SpaceHeader.unpack(root.external_header)
+    roots = [fdp]
+    if header.flags & SpaceFlag.MULTIPLE_EXTENT:
+        roots += [header.owned_root, header.owned_root + 1]
+    used: list[int] = []
+    for number in roots:
+        walk = _TreeWalk(access, root.objid, result.problems)
+        await walk.walk(number)
+        used += walk.pages
+        result.tree_count += 1
+    for page_number in used:
+        if page_number in owners:
+            detail = f"page is used by tree {owners[page_number]} and tree {root.objid}"
+            result.problems.append(Problem(JetCode.SPOwnExtCorrupted, page_number, detail))
+        owners[page_number] = root.objid
+    result.page_count += len(used)
+    if header.flags & SpaceFlag.MULTIPLE_EXTENT:
+        space = await Space.open(access, fdp)
+        owned = await space.owned()
+        children.setdefault(header.parent_fdp, []).extend(owned)
+        spaces.append((fdp, owned, await space.available(), used))
+
+
+def _account(
+    result: Integrity,
+    children: dict[int, list[Extent]],
+    fdp: int,
+    owned: list[Extent],
+    available: list[Extent],
+    used: list[int],
+) -> None:
+    """Every page a tree owns is used by it, available to it or owned by a child; and only one of these."""
+    owned_pages = _pages(owned)
+    seen: dict[int, str] = {}
+    groups = (("used", used), ("available", _pages(available)), ("owned by a child", _pages(children.get(fdp, []))))
+    for name, pages in groups:
+        for page_number in pages:
+            if page_number in seen:
+                detail = f"page of the tree at {fdp} is {seen[page_number]} and {name}"
+                result.problems.append(Problem(JetCode.SPAvailExtCorrupted, page_number, detail))
+            seen[page_number] = name
+    owned_set = set(owned_pages)
+    for page_number in sorted(set(seen) - owned_set):
+        detail = f"page is {seen[page_number]} in the tree at {fdp}, which does not own it"
+        result.problems.append(Problem(JetCode.SPOwnExtCorrupted, page_number, detail))
+    # A tree that keeps a single extent is not accounted for, so what looks lost may be its pages.
+    result.lost_pages.extend(page_number for page_number in owned_pages if page_number not in seen)
+
+
+def _pages(extents: list[Extent]) -> list[int]:
+    return [page_number for extent in extents for page_number in range(extent.first, extent.last + 1)]
+
+
+async def _check_indexes(access: PageAccess, schema: TableSchema, result: Integrity) -> None:
+    """Every row has its entry in every index, and no index has others."""
+    try:
+        indexes = schema.secondary_indexes
+        expected: dict[str, list[bytes]] = {index.name: [] for index in indexes}
+        primary = schema.primary_index
+        table = Table(access, schema)
+        async for node in table_tree(access, schema).entries():
+            result.row_count += 1
+            items = decode_record(schema, node.data, access.page_size)
+            stored = {column_id: item.data for column_id, item in items.items()}
+            if primary is not None and _is_computable(schema, primary) and index_key(schema, primary, stored) != node.key:
+                result.problems.append(Problem(JetCode.NodeCorrupted, schema.fdp, f"row {node.key.hex()} under another key"))
+            for index in indexes:
+                entry = table.entry(index, items) if _is_computable(schema, index) else None
+                if entry is not None:
+                    expected[index.name].append(entry if index.is_unique else entry + node.key)
+        for index in indexes:
+            if _is_computable(schema, index):
+                await _compare_index(access, schema, index, sorted(expected[index.name]), result)
+    except JetError as error:
+        result.problems.append(Problem(error.code, error.page_number or schema.fdp, error.detail))
+
+
+def _is_computable(schema: TableSchema, index: Index) -> bool:
+    """Keys over Unicode text, long values or several values of a column cannot be computed here."""
+    if index.flags & (IndexFlag.LOCALISED_TEXT | IndexFlag.MULTI_VALUED | IndexFlag.NULLS_SORT_HIGH):
+        return False
+    return not any(schema.columns_by_id[column_id].is_long for column_id in index.column_ids)
+
+
+async def _compare_index(
+    access: PageAccess, schema: TableSchema, index: Index, expected: list[bytes], result: Integrity
+) -> None:
+    found = [node.key if index.is_unique else node.key + node.data async for node in index_tree(access, index).entries()]
+    if found != expected:
+        detail = f"index {index.name} of table {schema.name}: {len(expected)} entries expected, {len(found)} found, or others"
+        result.problems.append(Problem(JetCode.NodeCorrupted, index.fdp, detail))

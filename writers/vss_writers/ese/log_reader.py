@@ -1,0 +1,210 @@
+"""Reading log files: which generations a directory holds, one file with its verdict, and its records in order.
+
+A closed generation must be whole and end with an End record. The current one may end anywhere; a torn tail is cut at the last
+complete record. Nothing is written here.
+
+Sources: published engine, log.cxx (names, order at roll-over), logread_legacy.cxx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.files import SECTOR_SIZE, FileSystem, join_path, read_whole
+from vss_writers.ese.header import LogPosition
+from vss_writers.ese.log_checksum import CHECKSUM_SIZE, LogScan, LogState, scan
+from vss_writers.ese.log_file import (
+    LOG_HEADER_SIZE,
+    LogHeader,
+    current_log_name,
+    generation_of,
+    temporary_log_name,
+)
+from vss_writers.ese.log_record_reader import unpack_record
+from vss_writers.ese.log_records import End, LogRecord, RecordType
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedLog:
+    """One log file in memory.
+
+    Attributes:
+        path: where it was read.
+        header: its header.
+        scan: how far it can be believed.
+        data_end: offset behind the last complete record.
+        is_closed: whether an End record closes the generation.
+        record_count: records in it, without padding and checksums.
+    """
+
+    path: str
+    header: LogHeader
+    scan: LogScan
+    data_end: int
+    is_closed: bool
+    record_count: int
+
+    @property
+    def end_position(self) -> LogPosition:
+        """Position behind the last complete record."""
+        return position_at(self.header.generation, self.data_end)
+
+    def records(self) -> Iterator[tuple[LogPosition, LogRecord]]:
+        """Yield the records with their positions, padding and checksums left out."""
+        yield from _records(self.scan.data, self.header.generation, self.data_end)
+
+
+@dataclass(frozen=True, slots=True)
+class LogDirectory:
+    """The log files of one base name.
+
+    Attributes:
+        archived: path of each closed generation.
+        current: path of the current log, or None.
+        temporary: path of the prepared next log, or None.
+    """
+
+    directory: str
+    base: str
+    archived: dict[int, str]
+    current: str | None
+    temporary: str | None
+
+    @property
+    def lowest(self) -> int | None:
+        """Lowest closed generation."""
+        return min(self.archived, default=None)
+
+    @property
+    def highest(self) -> int | None:
+        """Highest closed generation."""
+        return max(self.archived, default=None)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no log at all."""
+        return not self.archived and self.current is None
+
+
+def position_at(generation: int, offset: int) -> LogPosition:
+    """Log position of a byte of a log file."""
+    return LogPosition(generation, offset // SECTOR_SIZE, offset % SECTOR_SIZE)
+
+
+def offset_of(position: LogPosition) -> int:
+    """Byte of a log file that a position means."""
+    return position.sector * SECTOR_SIZE + position.byte
+
+
+async def list_logs(files: FileSystem, directory: str, base: str) -> LogDirectory:
+    """Return the log files of ``base`` in a directory; a missing directory holds none."""
+    names = await files.list_directory(directory) if await files.exists(directory) else []
+    archived: dict[int, str] = {}
+    for name in names:
+        generation = generation_of(base, name)
+        if generation is not None:
+            archived[generation] = join_path(directory, name)
+    known = {name.casefold(): name for name in names}
+    current = known.get(current_log_name(base).casefold())
+    temporary = known.get(temporary_log_name(base).casefold())
+    return LogDirectory(
+        directory,
+        base,
+        dict(sorted(archived.items())),
+        None if current is None else join_path(directory, current),
+        None if temporary is None else join_path(directory, temporary),
+    )
+
+
+async def read_log_header(files: FileSystem, path: str) -> LogHeader:
+    """Read only the header of a log.
+
+    Raises:
+        JetError: ``LogFileCorrupt``, ``BadLogVersion``, ``LogSectorSizeMismatch``.
+    """
+    file = await files.open(path)
+    try:
+        return LogHeader.unpack(await file.pread(0, LOG_HEADER_SIZE), path=path)
+    finally:
+        await file.close()
+
+
+async def load_log(files: FileSystem, path: str, *, may_be_torn: bool) -> LoadedLog:
+    """Read and judge a log file.
+
+    Args:
+        files: where it lies.
+        path: the file.
+        may_be_torn: whether a torn tail is cut off (the newest log) or refused (every other).
+
+    Raises:
+        JetError: ``LogFileCorrupt`` with the offset of the first bad sector; see also ``read_log_header``.
+    """
+    return judge_log(await read_whole(files, path), path, may_be_torn=may_be_torn)
+
+
+def judge_log(data: bytes, path: str, *, may_be_torn: bool) -> LoadedLog:
+    """Judge a log file given as bytes; see ``load_log``."""
+    header = LogHeader.unpack(data, path=path)
+    if len(data) != header.file_size_bytes:
+        detail = f"expected {header.file_size_bytes} bytes, found {len(data)}"
+        raise JetError(JetCode.LogFileCorrupt, detail, path=path)
+    verdict = scan(data, header.generation)
+    if verdict.state is LogState.DAMAGED or (verdict.state is LogState.TORN and not may_be_torn):
+        detail = f"records are {verdict.state.value}, good up to {position_at(header.generation, verdict.valid_end)}"
+        raise JetError(JetCode.LogFileCorrupt, detail, path=path, offset=verdict.bad_offset)
+    data_end = LOG_HEADER_SIZE
+    count = 0
+    is_closed = False
+    for offset, record, end in _walk(verdict, path):
+        if is_closed:
+            raise JetError(JetCode.LogFileCorrupt, "records follow the end of the generation", path=path, offset=offset)
+        data_end = end
+        count += 1
+        is_closed = isinstance(record, End)
+    if verdict.state is LogState.WHOLE:
+        data_end = verdict.valid_end
+    elif verdict.last_checksum:
+        data_end = max(data_end, verdict.last_checksum + CHECKSUM_SIZE)
+    return LoadedLog(path, header, verdict, data_end, is_closed, count)
+
+
+def _walk(verdict: LogScan, path: str) -> Iterator[tuple[int, LogRecord, int]]:
+    """Yield offset, record and end of every record; stop at one that a torn tail cuts off."""
+    data = verdict.data
+    offset = LOG_HEADER_SIZE
+    while offset < verdict.valid_end:
+        if data[offset] == RecordType.CHECKSUM:
+            offset += CHECKSUM_SIZE
+            continue
+        if data[offset] == RecordType.NOP:
+            offset += 1
+            continue
+        try:
+            record, end = unpack_record(data, offset)
+        except JetError as error:
+            if verdict.state is LogState.TORN:
+                return
+            raise JetError(error.code, error.detail, path=path, offset=error.offset) from error
+        if end > verdict.valid_end:
+            if verdict.state is LogState.TORN:
+                return
+            raise JetError(JetCode.LogFileCorrupt, "last record runs over the end of the data", path=path, offset=offset)
+        yield offset, record, end
+        offset = end
+
+
+def _records(data: bytes, generation: int, data_end: int) -> Iterator[tuple[LogPosition, LogRecord]]:
+    offset = LOG_HEADER_SIZE
+    while offset < data_end:
+        kind = data[offset]
+        if kind == RecordType.CHECKSUM:
+            offset += CHECKSUM_SIZE
+        elif kind == RecordType.NOP:
+            offset += 1
+        else:
+            record, end = unpack_record(data, offset)
+            yield position_at(generation, offset), record
+            offset = end

@@ -1,0 +1,416 @@
+"""The log stream: records appended in memory, flushed with checksums, rolled over into numbered generations.
+
+Invariants:
+- a position, once returned by ``append``, never changes; positions increase;
+- ``flush`` returns after everything appended before the call is durable; several callers share one write;
+- the sector that holds the last LRCHECKSUM is rewritten in place with all its earlier bytes unchanged, so no torn write
+  loses an acknowledged record; its shadow stands behind it;
+- the order of a roll-over: next log prepared and synced · End record flushed · header of the next log written and synced ·
+  current log renamed to its archive name · next log renamed to the current name · headers of the databases (the owner's
+  callback) · the log after that prepared.
+
+Sources: published engine, log.cxx, logstream.cxx (roll-over, reserve logs), logread_legacy.cxx (layout of a flush).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.files import SECTOR_SIZE, File, FileSystem, join_path
+from vss_writers.ese.header import LogPosition, LogTime, Signature
+from vss_writers.ese.log_checksum import CHECKSUM_SIZE, FILL_SECTOR, LogState, pack_checksum, shadow_of
+from vss_writers.ese.log_file import (
+    GENERATION_MAX,
+    LOG_HEADER_SIZE,
+    Attachment,
+    EngineParameters,
+    LogFlag,
+    LogHeader,
+    archived_log_name,
+    current_log_name,
+    reserve_log_name,
+    temporary_log_name,
+)
+from vss_writers.ese.log_reader import LoadedLog, position_at
+from vss_writers.ese.log_records import End
+
+T = TypeVar("T")
+
+_CLOSING_ROOM = 1 + 2 * (CHECKSUM_SIZE + CHECKSUM_SIZE - 1) + 3 * SECTOR_SIZE
+"""Kept free in every log: an End record, two LRCHECKSUMs with padding before them, the last sector's rest and shadow."""
+
+LOG_FILE_SIZE_MIN = LOG_HEADER_SIZE + 8 * SECTOR_SIZE
+LOG_FILE_SIZE_MAX = 0xFFFF * SECTOR_SIZE
+_FILL_CHUNK = FILL_SECTOR * 512
+RESERVE_LOGS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamParameters:
+    """What every generation of a stream has in common."""
+
+    directory: str
+    base: str
+    signature: Signature
+    file_size: int
+    page_size: int
+    engine: EngineParameters
+    is_circular: bool = False
+
+
+@dataclass(slots=True)
+class StreamOwner:
+    """What the stream asks of the instance it belongs to.
+
+    Attributes:
+        now: time of a new generation.
+        attachments: attachment list for the header of a new generation.
+        checkpoint: the checkpoint position now.
+        on_new_generation: called when a generation has begun; writes database headers.
+        is_out_of_space: tells a full disk from other errors.
+        on_low_space: called when a reserve log had to be used.
+    """
+
+    now: Callable[[], LogTime]
+    attachments: Callable[[], tuple[Attachment, ...]]
+    checkpoint: Callable[[], LogPosition]
+    on_new_generation: Callable[[LogHeader], Awaitable[None]]
+    is_out_of_space: Callable[[BaseException], bool]
+    on_low_space: Callable[[str], None]
+
+
+class LogStream:
+    """The stream of one instance. Make one with ``create_stream`` or ``open_stream``."""
+
+    def __init__(
+        self, files: FileSystem, parameters: StreamParameters, owner: StreamOwner, header: LogHeader, file: File
+    ) -> None:
+        self._files = files
+        self._parameters = parameters
+        self._owner = owner
+        self._header = header
+        self._file = file
+        self._lock = asyncio.Lock()
+        self._error: JetError | None = None
+        self._start_buffer(LOG_HEADER_SIZE, bytearray(CHECKSUM_SIZE), LOG_HEADER_SIZE)
+        self._flushed = self.position
+        self.flush_count = 0
+
+    def _start_buffer(self, base: int, buffer: bytearray, checksum_at: int) -> None:
+        """``buffer`` holds the file from the sector start ``base`` to the end; the last LRCHECKSUM is at ``checksum_at``."""
+        self._base = base
+        self._buffer = buffer
+        self._checksum_at = checksum_at
+
+    def hand_over(self, owner: StreamOwner) -> None:
+        """Give the stream another owner: recovery hands it to the instance."""
+        self._owner = owner
+
+    @property
+    def header(self) -> LogHeader:
+        """Header of the current generation."""
+        return self._header
+
+    @property
+    def generation(self) -> int:
+        """The current generation."""
+        return self._header.generation
+
+    @property
+    def position(self) -> LogPosition:
+        """Where the next record will stand, unless it needs a new generation or a checksum comes first."""
+        return position_at(self.generation, self._base + len(self._buffer))
+
+    @property
+    def flushed_position(self) -> LogPosition:
+        """Everything before this is durable."""
+        return self._flushed
+
+    @property
+    def error(self) -> JetError | None:
+        """What stopped the stream, or None."""
+        return self._error
+
+    def resume(self, log: LoadedLog) -> None:
+        """Continue behind the last complete record of ``log``, which this stream's file holds."""
+        base = log.scan.last_checksum // SECTOR_SIZE * SECTOR_SIZE
+        self._start_buffer(base, bytearray(log.scan.data[base : log.data_end]), log.scan.last_checksum)
+
+    def mark_flushed(self) -> None:
+        """Take everything in the buffer as durable: it was read from the file."""
+        self._flushed = self.position
+
+    async def append(self, record: bytes) -> LogPosition:
+        """Add a packed record, in a new generation where it does not fit; return its position. It is not durable yet.
+
+        Raises:
+            JetError: ``LogBufferTooSmall`` for a record no generation can hold; what stopped the stream.
+        """
+        if LOG_HEADER_SIZE + CHECKSUM_SIZE + len(record) + _CLOSING_ROOM > self._header.file_size_bytes:
+            detail = f"record of {len(record)} bytes in a log of {self._header.file_size_bytes}"
+            raise JetError(JetCode.LogBufferTooSmall, detail, path=self._file.path)
+        while self._base + len(self._buffer) + len(record) + _CLOSING_ROOM > self._header.file_size_bytes:
+            await self.roll_over()
+        self._check_running()
+        position = self.position
+        self._buffer += record
+        return position
+
+    async def flush(self, through: LogPosition | None = None) -> None:
+        """Make the record at ``through`` (default: everything appended so far) and all before it durable.
+
+        Raises:
+            JetError: ``LogWriteFail`` or ``LogDiskFull``; the stream is down afterwards.
+        """
+        end = self.position
+        if self._is_durable(end, through):
+            return
+        async with self._lock:
+            if not self._is_durable(end, through):
+                await self._write_out()
+
+    def _is_durable(self, end: LogPosition, through: LogPosition | None) -> bool:
+        return self._flushed >= end if through is None else self._flushed > through
+
+    async def roll_over(self) -> None:
+        """Close the current generation and begin the next.
+
+        Raises:
+            JetError: ``LogSequenceEnd``; ``LogDiskFull`` when not even a reserve log is left; ``LogWriteFail``.
+        """
+        async with self._lock:
+            self._check_running()
+            header = await self._guard(self._next_generation())
+        await self._owner.on_new_generation(header)
+        await self._guard(self._prepare_temporary())
+
+    async def close(self) -> None:
+        """Release the file; nothing is written."""
+        await self._file.close()
+
+    def _check_running(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    async def _guard(self, work: Awaitable[T]) -> T:
+        """Await ``work``; any failure stops the stream for good, because nobody knows what reached the disk."""
+        try:
+            return await work
+        except JetError as error:
+            self._error = error
+            raise
+        except Exception as error:
+            code = JetCode.LogDiskFull if self._owner.is_out_of_space(error) else JetCode.LogWriteFail
+            self._error = JetError(code, str(error), path=self._file.path)
+            raise self._error from error
+
+    async def _write_out(self) -> None:
+        self._check_running()
+        if self._flushed < self.position:
+            offset, data = self.seal_tail()
+            flushed = self.position
+            await self._guard(self._write(offset, data))
+            self._flushed = flushed
+            self.flush_count += 1
+
+    async def _write(self, offset: int, data: bytes) -> None:
+        await self._file.pwrite(offset, data)
+        await self._file.sync()
+
+    def seal_tail(self) -> tuple[int, bytes]:
+        """Return offset and bytes to write for everything since the last LRCHECKSUM's sector, shadow included.
+
+        Data beyond that sector gets an LRCHECKSUM of its own at its end, which moves the position.
+        """
+        generation = self.generation
+        at = self._checksum_at - self._base
+        if len(self._buffer) <= SECTOR_SIZE:
+            sector = _padded(self._buffer)
+            pack_checksum(sector, at, len(self._buffer) - at - CHECKSUM_SIZE, 0, generation)
+            return self._base, bytes(sector) + shadow_of(sector, at)
+        room = SECTOR_SIZE - len(self._buffer) % SECTOR_SIZE
+        if room < CHECKSUM_SIZE:
+            self._buffer += bytes(room)  # NOP records
+        new_at = len(self._buffer)
+        self._buffer += bytes(CHECKSUM_SIZE)
+        last_sector = new_at - new_at % SECTOR_SIZE
+        data = _padded(self._buffer)
+        pack_checksum(data, new_at, 0, 0, generation)
+        pack_checksum(data, at, last_sector - at - CHECKSUM_SIZE, new_at - at - CHECKSUM_SIZE, generation)
+        offset = self._base
+        self._start_buffer(offset + last_sector, self._buffer[last_sector:], offset + new_at)
+        return offset, bytes(data) + shadow_of(data[last_sector:], new_at - last_sector)
+
+    async def _next_generation(self) -> LogHeader:
+        if self.generation + 1 >= GENERATION_MAX:
+            raise JetError(JetCode.LogSequenceEnd, f"generation {self.generation:#x}", path=self._file.path)
+        await self._prepare_temporary()
+        self._buffer += End().pack()
+        await self._write_out()
+        await self._file.close()
+        header = next_header(self._parameters, self._header, self._owner, await self._flags())
+        directory, base = self._parameters.directory, self._parameters.base
+        temporary = join_path(directory, temporary_log_name(base))
+        current = join_path(directory, current_log_name(base))
+        await _write_header(self._files, temporary, header)
+        await self._files.rename(current, join_path(directory, archived_log_name(base, self.generation)))
+        await self._files.rename(temporary, current)
+        self._file = await self._files.open(current, write=True)
+        self._header = header
+        self._start_buffer(LOG_HEADER_SIZE, bytearray(CHECKSUM_SIZE), LOG_HEADER_SIZE)
+        self._flushed = self.position
+        return header
+
+    async def _flags(self) -> LogFlag:
+        flags = LogFlag.CIRCULAR if self._parameters.is_circular else LogFlag.NONE
+        if self._header.flags & (LogFlag.CIRCULAR | LogFlag.CIRCULAR_HISTORY) and not self._parameters.is_circular:
+            flags |= LogFlag.CIRCULAR_HISTORY
+        return flags
+
+    async def _prepare_temporary(self) -> None:
+        """Have the next log ready: filled with the pattern and durable. A full disk is met with a reserve log."""
+        temporary = join_path(self._parameters.directory, temporary_log_name(self._parameters.base))
+        if await self._files.exists(temporary):
+            return
+        try:
+            await _fill_log(self._files, temporary, self._header.file_size_bytes)
+        except Exception as error:
+            if not self._owner.is_out_of_space(error):
+                raise
+            await self._take_reserve(temporary, error)
+
+    async def _take_reserve(self, temporary: str, error: Exception) -> None:
+        if await self._files.exists(temporary):
+            await self._files.remove(temporary)
+        for number in range(1, RESERVE_LOGS + 1):
+            reserve = join_path(self._parameters.directory, reserve_log_name(self._parameters.base, number))
+            if await self._files.exists(reserve):
+                await self._files.rename(reserve, temporary)
+                self._owner.on_low_space(reserve)
+                return
+        raise error
+
+
+def _padded(data: bytearray) -> bytearray:
+    """Copy ``data`` and fill it up to a whole number of sectors with the pattern."""
+    used = len(data) % SECTOR_SIZE
+    return data + FILL_SECTOR[used:] if used else bytearray(data)
+
+
+def next_header(
+    parameters: StreamParameters, previous: LogHeader | None, owner: StreamOwner, flags: LogFlag, generation: int | None = None
+) -> LogHeader:
+    """Return the header of the generation after ``previous``, or of the first one."""
+    return LogHeader(
+        generation=generation or (1 if previous is None else previous.generation + 1),
+        signature=parameters.signature,
+        created=owner.now(),
+        previous_created=LogTime() if previous is None else previous.created,
+        file_sectors=parameters.file_size // SECTOR_SIZE,
+        page_size=parameters.page_size,
+        parameters=replace(parameters.engine, is_circular=parameters.is_circular),
+        flags=flags,
+        checkpoint=owner.checkpoint(),
+        attachments=owner.attachments(),
+    )
+
+
+async def _write_header(files: FileSystem, path: str, header: LogHeader) -> None:
+    file = await files.open(path, write=True)
+    try:
+        await file.pwrite(0, header.pack())
+        await file.sync()
+    finally:
+        await file.close()
+
+
+async def _fill_log(files: FileSystem, path: str, size: int) -> None:
+    """Make a file of ``size`` bytes of pattern, durable."""
+    file = await files.open(path, write=True, create=True)
+    try:
+        for offset in range(0, size, len(_FILL_CHUNK)):
+            await file.pwrite(offset, _FILL_CHUNK[: size - offset])
+        await file.truncate(size)
+        await file.sync()
+    finally:
+        await file.close()
+
+
+async def begin_generation(
+    files: FileSystem,
+    parameters: StreamParameters,
+    owner: StreamOwner,
+    previous: LogHeader | None,
+    generation: int | None = None,
+) -> LogStream:
+    """Begin a stream (``previous`` None), or go on behind a closed generation where there is no current log.
+
+    A log prepared under the temporary name is made anew: it may be half written.
+    """
+    directory, base = parameters.directory, parameters.base
+    temporary = join_path(directory, temporary_log_name(base))
+    current = join_path(directory, current_log_name(base))
+    await _remove_left_overs(files, parameters)
+    await _fill_log(files, temporary, parameters.file_size)
+    flags = LogFlag.CIRCULAR if parameters.is_circular else LogFlag.NONE
+    header = next_header(parameters, previous, owner, flags, generation)
+    await _write_header(files, temporary, header)
+    await files.rename(temporary, current)
+    return LogStream(files, parameters, owner, header, await files.open(current, write=True))
+
+
+async def make_reserve_logs(files: FileSystem, directory: str, base: str, file_size: int) -> None:
+    """Make the reserve logs that are missing."""
+    for number in range(1, RESERVE_LOGS + 1):
+        path = join_path(directory, reserve_log_name(base, number))
+        if not await files.exists(path):
+            await _fill_log(files, path, file_size)
+
+
+async def open_stream(files: FileSystem, parameters: StreamParameters, owner: StreamOwner, log: LoadedLog) -> LogStream:
+    """Go on at the end of the current log; a torn tail is cut off first, by writing the log anew and renaming it."""
+    await _remove_left_overs(files, parameters)
+    if not log.scan.is_tail_clean or log.scan.state is not LogState.WHOLE:
+        await _write_repaired(files, parameters, owner, log)
+    file = await files.open(log.path, write=True)
+    stream = LogStream(files, parameters, owner, log.header, file)
+    if log.scan.last_checksum:
+        stream.resume(log)
+        if not log.scan.is_tail_clean or log.scan.state is not LogState.WHOLE:
+            stream.seal_tail()  # as the repaired file was written
+        stream.mark_flushed()
+    return stream
+
+
+async def _remove_left_overs(files: FileSystem, parameters: StreamParameters) -> None:
+    """Remove a prepared log and a repaired one that a crash left behind: both may be incomplete, neither holds records."""
+    for name in (temporary_log_name(parameters.base), _repaired_name(parameters)):
+        path = join_path(parameters.directory, name)
+        if await files.exists(path):
+            await files.remove(path)
+
+
+def _repaired_name(parameters: StreamParameters) -> str:
+    return f"{parameters.base}fix.log"
+
+
+async def _write_repaired(files: FileSystem, parameters: StreamParameters, owner: StreamOwner, log: LoadedLog) -> None:
+    repaired = join_path(parameters.directory, _repaired_name(parameters))
+    await _fill_log(files, repaired, log.header.file_size_bytes)
+    file = await files.open(repaired, write=True)
+    try:
+        stream = LogStream(files, parameters, owner, log.header, file)
+        head_end = LOG_HEADER_SIZE
+        if log.scan.last_checksum:
+            stream.resume(log)
+            head_end, tail = stream.seal_tail()
+            await file.pwrite(head_end, tail)
+        await file.pwrite(0, log.scan.data[:head_end])
+        await file.sync()
+    finally:
+        await file.close()
+    await files.rename(repaired, log.path)

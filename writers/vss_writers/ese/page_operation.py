@@ -1,0 +1,148 @@
+"""Changes of pages: small frozen records, each for one page, and the pure function that applies one.
+
+Everything that alters a page goes through here, so that the log can write every change down and recovery can repeat it:
+the same operations on the same image give the same bytes. Trees and tables reach pages through ``PageAccess`` only.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from vss_writers.ese.page import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Make the page an empty one of tree ``objid``."""
+
+    page_number: int
+    objid: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class InsertNode:
+    """Insert an entry before ``line``; its key is ``prefix_count`` bytes of the page's shared prefix and ``suffix``."""
+
+    page_number: int
+    line: int
+    prefix_count: int
+    suffix: bytes
+    data: bytes
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceNode:
+    """Replace the data of entry ``line``, and its flags unless None."""
+
+    page_number: int
+    line: int
+    data: bytes
+    flags: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteNode:
+    """Remove entry ``line``."""
+
+    page_number: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetExternalHeader:
+    """Replace tag 0."""
+
+    page_number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetLinks:
+    """Set both sibling links."""
+
+    page_number: int
+    previous: int
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetFlags:
+    """Set the page flags."""
+
+    page_number: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Replace the whole page; the page's dbtime is assigned afterwards as for every operation."""
+
+    page_number: int
+    data: bytes
+
+
+PageOperation = Format | InsertNode | ReplaceNode | DeleteNode | SetExternalHeader | SetLinks | SetFlags | Image
+
+
+def apply(page: Page, operation: PageOperation) -> None:
+    """Change ``page`` as ``operation`` says. Pure and deterministic; dbtime is the caller's business."""
+    assert page.page_number == operation.page_number, f"operation for page {operation.page_number} on page {page.page_number}"
+    match operation:
+        case InsertNode(_, line, prefix_count, suffix, data, flags):
+            page.insert_node(line, prefix_count, suffix, data, flags)
+        case ReplaceNode(_, line, data, new_flags):
+            page.replace_node(line, data, new_flags)
+        case DeleteNode(_, line):
+            page.delete_node(line)
+        case SetExternalHeader(_, data):
+            page.set_external_header(data)
+        case SetLinks(_, previous, following):
+            page.set_links(previous, following)
+        case Format(_, objid, flags):
+            page.format(objid, flags)
+        case SetFlags(_, flags):
+            page.set_flags(flags)
+        case Image(_, data):
+            page.restore(data)
+
+
+class PageAccess(Protocol):
+    """What trees and tables know of the database they live in."""
+
+    @property
+    def page_size(self) -> int:
+        """Page size in bytes."""
+        ...
+
+    @property
+    def page_count(self) -> int:
+        """Database pages of the file, headers not counted; the highest page number."""
+        ...
+
+    async def read(self, page_number: int) -> Page:
+        """Return the buffered page. Callers must not change it, and see later changes in the same object.
+
+        Raises:
+            JetError: the page does not exist, is damaged or cannot be read.
+        """
+        ...
+
+    async def apply(self, operation: PageOperation) -> Page:
+        """Assign the next dbtime, log the operation, change the buffered page and return it."""
+        ...
+
+    def macro(self) -> AbstractAsyncContextManager[None]:
+        """Enclose a change of several pages that holds whole or not at all after recovery. May be nested."""
+        ...
+
+    async def extend(self, page_count: int) -> int:
+        """Grow the file by blank pages; return the first new page number."""
+        ...
+
+    def next_objid(self) -> int:
+        """Give out a new object id."""
+        ...

@@ -1,0 +1,513 @@
+"""Recovery: bringing databases to the end of the logs, and refusing where that cannot be done without loss.
+
+Start: the checkpoint's generation, or a lower one that a database header asks for; without a usable checkpoint the lowest log.
+A restored database is older than the checkpoint, so the header decides. Every log from there is checked (checksums, signature,
+generation, size, creation time of its predecessor) before its records are redone. At the end open transactions are undone, and
+every database is detached cleanly, all of it logged; a crash anywhere in between leaves files that recover to the same state.
+
+Roll-forward after a restore is the same procedure: restored closed logs and the later ones still in the log directory are one
+sequence. ``recover`` does it offline, ``Instance.open`` while starting, ``recover_database`` for one file of a running instance.
+
+Sources: published engine, log.cxx (ErrLGSoftStart), logredo.cxx.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from vss_writers.ese.attached_database import attachment_of
+from vss_writers.ese.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from vss_writers.ese.database_file import read_database_header
+from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity, ignore_events
+from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.files import SECTOR_SIZE, FileSystem, join_path
+from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signature
+from vss_writers.ese.layout import DatabaseState
+from vss_writers.ese.log_checksum import LogState
+from vss_writers.ese.log_file import NOWHERE, Attachment, LogHeader, archived_log_name, current_log_name
+from vss_writers.ese.log_reader import LoadedLog, LogDirectory, list_logs, load_log, read_log_header
+from vss_writers.ese.log_records import DetachDatabase, RecordType, RecoveryUndo2, Terminate2
+from vss_writers.ese.log_stream import LogStream, StreamOwner, StreamParameters, begin_generation, open_stream
+from vss_writers.ese.page_guard import PageGuard
+from vss_writers.ese.parameters import InstanceParameters
+from vss_writers.ese.redo import Redo, RedoCounts, RedoDatabase, RedoScope
+from vss_writers.ese.transaction import SESSION
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryOptions:
+    """What recovery may do.
+
+    Attributes:
+        databases: files to bring forward besides those the logs and the checkpoint name; also tells where moved ones are.
+        ignore_missing: whether databases that the logs name may be absent.
+        accept_lost_logs: whether missing committed generations that are not required are accepted.
+    """
+
+    databases: tuple[str, ...] = ()
+    ignore_missing: bool = False
+    accept_lost_logs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredDatabase:
+    """One database after recovery: where it is, and up to which log position its file is consistent."""
+
+    path: str
+    consistent_position: LogPosition
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryReport:
+    """What a recovery did.
+
+    Attributes:
+        generation_first: first generation that was replayed, 0 where there was none.
+        generation_last: last one.
+        records_redone: page changes applied.
+        records_skipped: page changes the files had already, or that concern no file here.
+        transactions_redone: committed transactions that were replayed.
+        transactions_undone: transactions that were open at the end, or given up by an earlier crash.
+        torn_at: where a torn tail was cut off, or None.
+        databases: databases that were brought to the end of the logs.
+        ignored: databases that were missing and ignored.
+    """
+
+    generation_first: int = 0
+    generation_last: int = 0
+    records_redone: int = 0
+    records_skipped: int = 0
+    transactions_redone: int = 0
+    transactions_undone: int = 0
+    torn_at: LogPosition | None = None
+    databases: tuple[RecoveredDatabase, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+async def recover(
+    files: FileSystem,
+    parameters: InstanceParameters,
+    *,
+    now: Callable[[], datetime],
+    random: random_module.Random,
+    on_event: EventSink = ignore_events,
+    databases: Sequence[str] = (),
+    ignore_missing: bool = False,
+    accept_lost_logs: bool = False,
+) -> RecoveryReport:
+    """Recover offline: redo, undo, detach everything cleanly. No logs at all is nothing to do.
+
+    Raises:
+        JetError: the refusals; nothing was changed but what an earlier recovery of the same logs would have changed too.
+    """
+    logs = await list_logs(files, parameters.log_directory, parameters.base_name)
+    if logs.is_empty:
+        return RecoveryReport()
+    options = RecoveryOptions(tuple(databases), ignore_missing=ignore_missing, accept_lost_logs=accept_lost_logs)
+    recovery = Recovery(files, parameters, now=now, random=random, on_event=on_event, options=options)
+    stream = await recovery.run()
+    await stream.close()
+    return recovery.report()
+
+
+class Recovery:
+    """One recovery. ``run`` returns the open stream, at whose end an instance may go on."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        parameters: InstanceParameters,
+        *,
+        now: Callable[[], datetime],
+        random: random_module.Random,
+        on_event: EventSink,
+        options: RecoveryOptions,
+    ) -> None:
+        self._files = files
+        self._parameters = parameters
+        self._now = now
+        self._random = random
+        self._on_event = on_event
+        self._options = options
+        self._guard = PageGuard(files, parameters.guard_path)
+        self._report = RecoveryReport()
+        self._redo: Redo | None = None
+        self.checkpoint = Checkpoint(NOWHERE, Signature())
+
+    def report(self) -> RecoveryReport:
+        """What ``run`` did."""
+        return self._report
+
+    def log_time(self) -> LogTime:
+        """The wall clock as the logs write it."""
+        return LogTime.of(self._now().replace(tzinfo=None))
+
+    async def run(self) -> LogStream:
+        """Recover and return the stream.
+
+        Raises:
+            JetError: the refusals.
+        """
+        directory = self._parameters.log_directory
+        logs = await list_logs(self._files, directory, self._parameters.base_name)
+        if logs.is_empty:
+            return await self._new_stream()
+        last_header = await read_log_header(self._files, logs.current or logs.archived[max(logs.archived)])
+        signature = last_header.signature
+        checkpoint = await self._read_checkpoint(signature)
+        paths, headers = await self._known_databases(checkpoint, last_header)
+        first = await self._first_generation(logs, last_header, checkpoint, headers)
+        self._on_event(EngineEvent(300, f"recovery begins at generation {first:#x}", values=(("generation", first),)))
+        scope = RedoScope(
+            signature=signature,
+            generation_first=first,
+            generation_last=last_header.generation,
+            page_size=self._parameters.page_size,
+            paths=paths,
+            accept_lost_logs=self._options.accept_lost_logs,
+            cache_pages=self._parameters.cache_pages,
+        )
+        redo = self._make_redo(scope)
+        self._redo = redo
+        try:
+            last = await replay(self._files, self._parameters, logs, scope, redo, self._on_event)
+            ignored = self._check_attached(redo)
+            stream = await self._open_stream(logs, last, signature)
+            await self._finish(stream, redo)
+        finally:
+            await redo.release()
+        self._report = _make_report(first, last, redo.counts, self._report.databases, tuple(ignored))
+        self._on_event(EngineEvent(302, "recovery is done"))
+        return stream
+
+    def _make_redo(self, scope: RedoScope) -> Redo:
+        return Redo(
+            self._files,
+            self._guard,
+            scope,
+            now=self.log_time,
+            on_event=self._on_event,
+            is_out_of_space=self._parameters.is_out_of_space,
+        )
+
+    # -- where to begin --------------------------------------------------------------------------------------------------------
+
+    async def _read_checkpoint(self, signature: Signature) -> Checkpoint | None:
+        """Return the checkpoint, or None where it is missing or damaged: then the lowest log is the start."""
+        path = self._parameters.checkpoint_path
+        try:
+            checkpoint = await read_checkpoint(self._files, path)
+        except JetError as error:
+            self._on_event(EngineEvent(_CHECKPOINT_UNUSABLE, f"no checkpoint: {error}", Severity.WARNING, path))
+            return None
+        if checkpoint.signature != signature:
+            detail = f"signature expected {signature.random}, found {checkpoint.signature.random}"
+            raise JetError(JetCode.BadCheckpointSignature, detail, path=path)
+        self.checkpoint = checkpoint
+        return checkpoint
+
+    async def _known_databases(
+        self, checkpoint: Checkpoint | None, last_header: LogHeader
+    ) -> tuple[dict[Signature, str], list[tuple[str, DatabaseHeader]]]:
+        """Return where given databases are, and the headers of all that are known before a log is read."""
+        paths: dict[Signature, str] = {}
+        headers: list[tuple[str, DatabaseHeader]] = []
+        for path in self._options.databases:
+            header = await read_database_header(self._files, path, self._on_event)
+            paths[header.signature] = path
+            headers.append((path, header))
+        attachments = [*(checkpoint.attachments if checkpoint is not None else ()), *last_header.attachments]
+        for attachment in attachments:
+            if attachment.signature in paths or not await self._files.exists(attachment.path):
+                continue
+            try:
+                header = await read_database_header(self._files, attachment.path, ignore_events)
+            except JetError:
+                continue  # reported when the logs refer to it
+            headers.append((attachment.path, header))
+        return paths, headers
+
+    async def _first_generation(
+        self,
+        logs: LogDirectory,
+        last_header: LogHeader,
+        checkpoint: Checkpoint | None,
+        headers: list[tuple[str, DatabaseHeader]],
+    ) -> int:
+        lowest = logs.lowest if logs.lowest is not None else last_header.generation
+        first = lowest
+        if checkpoint is not None:
+            first = checkpoint.position.generation
+            if not lowest <= first <= last_header.generation:
+                text = f"the checkpoint's generation {first:#x} is missing"
+                self._on_event(EngineEvent(450, text, Severity.ERROR, self._parameters.log_directory))
+                raise JetError(JetCode.MissingPreviousLogFile, text, path=self._parameters.checkpoint_path)
+        for path, header in headers:
+            needed = _generation_needed(header, last_header.signature)
+            if 0 < needed < first:
+                first = max(needed, lowest)
+                self._on_event(
+                    EngineEvent(
+                        _CHECKPOINT_UNUSABLE, f"a database needs generation {needed:#x}, before the checkpoint", path=path
+                    )
+                )
+        return first
+
+    # -- the end ---------------------------------------------------------------------------------------------------------------
+
+    def _check_attached(self, redo: Redo) -> list[str]:
+        """Refuse databases that the logs leave attached but that cannot be brought to their end."""
+        ignored: list[str] = []
+        for database in redo.attached():
+            if database.problem is not None:
+                is_missing = database.problem.code is JetCode.AttachedDatabaseMismatch
+                if not (is_missing and self._options.ignore_missing):
+                    raise database.problem
+                ignored.append(database.path)
+            elif not database.is_active:
+                detail = "the file is newer than the end of the logs"
+                raise JetError(JetCode.ConsistentTimeMismatch, detail, path=database.path)
+        return ignored
+
+    async def _finish(self, stream: LogStream, redo: Redo) -> None:
+        """Detach what is attached, cleanly and logged, and write the checkpoint."""
+        attached = redo.attached()
+        await stream.append(RecoveryUndo2(self.log_time()).pack())
+        recovered: list[RecoveredDatabase] = []
+        for database in attached:
+            if database.is_active:
+                await redo.flush(database)
+            position = await stream.append(DetachDatabase(SESSION, database.dbid, database.path).pack())
+            await stream.flush()
+            if database.is_active:
+                await redo.close_cleanly(database, position)
+                recovered.append(RecoveredDatabase(database.path, position))
+        position = stream.position
+        quit_record = Terminate2(RecordType.RECOVERY_QUIT2, position, position, is_hard=False, time=self.log_time())
+        await stream.append(quit_record.pack())
+        await stream.flush()
+        self.checkpoint = replace(
+            self.checkpoint,
+            position=stream.position,
+            signature=stream.header.signature,
+            parameters=self._parameters.engine_parameters(),
+            attachments=(),
+        )
+        await write_checkpoint(self._files, self._parameters.checkpoint_path, self.checkpoint)
+        await self._guard.remove()
+        self._report = replace(self._report, databases=tuple(recovered))
+
+    # -- the stream ------------------------------------------------------------------------------------------------------------
+
+    def _stream_parameters(self, signature: Signature) -> StreamParameters:
+        return StreamParameters(
+            directory=self._parameters.log_directory,
+            base=self._parameters.base_name,
+            signature=signature,
+            file_size=self._parameters.log_file_size,
+            page_size=self._parameters.page_size,
+            engine=self._parameters.engine_parameters(),
+            is_circular=self._parameters.circular,
+        )
+
+    def _owner(self) -> StreamOwner:
+        return StreamOwner(
+            now=self.log_time,
+            attachments=self._attachments,
+            checkpoint=lambda: self.checkpoint.position,
+            on_new_generation=self._new_generation,
+            is_out_of_space=self._parameters.is_out_of_space,
+            on_low_space=lambda path: self._on_event(EngineEvent(428, "a reserve log is in use", Severity.WARNING, path)),
+        )
+
+    def _attachments(self) -> tuple[Attachment, ...]:
+        databases: list[RedoDatabase] = self._redo.attached() if self._redo is not None else []
+        return tuple(
+            attachment_of(database.header, database.path, dbtime=database.dbtime, objid_last=database.objid_last)
+            for database in databases
+            if database.file is not None and database.problem is None
+        )
+
+    async def _new_generation(self, header: LogHeader) -> None:
+        """Nothing: pages and headers of databases in recovery are written as of the generations that exist already."""
+
+    async def _new_stream(self) -> LogStream:
+        signature = Signature(self._random.getrandbits(32), self.log_time(), self._parameters.computer_name)
+        stream = await begin_generation(self._files, self._stream_parameters(signature), self._owner(), None)
+        await self._guard.remove()
+        return stream
+
+    async def _open_stream(self, logs: LogDirectory, last: LoadedLog, signature: Signature) -> LogStream:
+        parameters = self._stream_parameters(signature)
+        if logs.current is None:
+            return await begin_generation(self._files, parameters, self._owner(), last.header)
+        if last.is_closed:
+            # The crash came between the End record and the renaming.
+            archived = archived_log_name(parameters.base, last.header.generation)
+            await self._files.rename(logs.current, join_path(parameters.directory, archived))
+            return await begin_generation(self._files, parameters, self._owner(), last.header)
+        return await open_stream(self._files, parameters, self._owner(), last)
+
+
+_CHECKPOINT_UNUSABLE = 301
+"""No event of the vendor's fits; reported as a step of the replay."""
+
+
+def _generation_needed(header: DatabaseHeader, signature: Signature) -> int:
+    """Lowest generation a database needs, or 0 for none."""
+    if header.log_signature != signature:
+        return 0
+    if header.state is DatabaseState.DIRTY_SHUTDOWN:
+        return header.generation_min_required
+    return header.consistent_position.generation
+
+
+def _make_report(
+    first: int, last: LoadedLog, counts: RedoCounts, databases: tuple[RecoveredDatabase, ...], ignored: tuple[str, ...]
+) -> RecoveryReport:
+    return RecoveryReport(
+        generation_first=first,
+        generation_last=last.header.generation,
+        records_redone=counts.records_redone,
+        records_skipped=counts.records_skipped,
+        transactions_redone=counts.transactions_redone,
+        transactions_undone=counts.transactions_undone,
+        torn_at=None if last.scan.state is LogState.WHOLE else last.end_position,
+        databases=databases,
+        ignored=ignored,
+    )
+
+
+async def replay(
+    files: FileSystem,
+    parameters: InstanceParameters,
+    logs: LogDirectory,
+    scope: RedoScope,
+    redo: Redo,
+    on_event: EventSink,
+) -> LoadedLog:
+    """Check and replay the logs from ``scope.generation_first`` on; return the last one.
+
+    Raises:
+        JetError: the refusals about logs; what redo raises.
+    """
+    previous: LogHeader | None = None
+    log: LoadedLog | None = None
+    for generation in range(scope.generation_first, scope.generation_last + 1):
+        log = await _load_generation(files, logs, generation, scope, on_event)
+        check_sequence(log.header, log.path, scope.signature, generation, parameters.log_file_size, previous)
+        if previous is None:
+            await redo.begin(log.header.attachments)
+        for position, record in log.records():
+            await redo.record(position, record)
+        on_event(EngineEvent(301, f"generation {generation:#x} was replayed", path=log.path))
+        previous = log.header
+    redo.end_of_logs()
+    assert log is not None, f"no generation between {scope.generation_first} and {scope.generation_last}"
+    return log
+
+
+async def _load_generation(
+    files: FileSystem, logs: LogDirectory, generation: int, scope: RedoScope, on_event: EventSink
+) -> LoadedLog:
+    is_current = generation == scope.generation_last and logs.current is not None
+    path = logs.current if is_current else logs.archived.get(generation)
+    if path is None:
+        name = join_path(logs.directory, archived_log_name(logs.base, generation))
+        on_event(EngineEvent(450, "there is a gap in the sequence of logs", Severity.ERROR, name))
+        raise JetError(JetCode.MissingLogFile, f"generation {generation:#x}", path=name)
+    try:
+        log = await load_log(files, path, may_be_torn=is_current)
+    except JetError as error:
+        if error.code is JetCode.LogFileCorrupt:
+            on_event(EngineEvent(465, f"a log is damaged: {error}", Severity.ERROR, path))
+        raise
+    if not is_current and not log.is_closed:
+        if generation == scope.generation_last:
+            current = join_path(logs.directory, current_log_name(logs.base))
+            raise JetError(JetCode.MissingLogFile, "the highest closed log is not complete", path=current)
+        raise JetError(JetCode.LogFileCorrupt, "a closed generation has no end record", path=path)
+    if log.scan.state is LogState.TORN:
+        values = (("position", str(log.end_position)),)
+        on_event(EngineEvent(462, "a torn write at the end of the logs was cut off", Severity.WARNING, path, values))
+    if log.scan.from_shadow:
+        on_event(EngineEvent(466, "the last sector of a log was taken from its shadow", Severity.WARNING, path))
+    return log
+
+
+def check_sequence(
+    header: LogHeader, path: str, signature: Signature, generation: int, file_size: int, previous: LogHeader | None
+) -> None:
+    """Refuse a log that is not the expected one.
+
+    Raises:
+        JetError: ``BadLogSignature``, ``LogGenerationMismatch``, ``LogFileSizeMismatch``, ``InvalidLogSequence``.
+    """
+    if header.signature != signature:
+        detail = f"signature expected {signature.random}, found {header.signature.random}"
+        raise JetError(JetCode.BadLogSignature, detail, path=path)
+    if header.generation != generation:
+        detail = f"generation expected {generation:#x}, found {header.generation:#x}"
+        raise JetError(JetCode.LogGenerationMismatch, detail, path=path)
+    if header.file_sectors * SECTOR_SIZE != file_size:
+        detail = f"expected {file_size} bytes, found {header.file_sectors * SECTOR_SIZE}"
+        raise JetError(JetCode.LogFileSizeMismatch, detail, path=path)
+    if previous is not None and header.previous_created != previous.created:
+        detail = f"expected a predecessor made {previous.created}, found {header.previous_created}"
+        raise JetError(JetCode.InvalidLogSequence, detail, path=path)
+
+
+async def recover_database(
+    files: FileSystem,
+    parameters: InstanceParameters,
+    path: str,
+    stream: LogStream,
+    *,
+    now: Callable[[], datetime],
+    on_event: EventSink,
+) -> RecoveryReport:
+    """Bring one dirty database to the end of a running stream, whose records are flushed, and mark it clean there.
+
+    Raises:
+        JetError: the refusals; other databases of the instance are not touched.
+    """
+    header = await read_database_header(files, path, ignore_events)
+    logs = await list_logs(files, parameters.log_directory, parameters.base_name)
+    signature = stream.header.signature
+    lowest = logs.lowest if logs.lowest is not None else stream.generation
+    scope = RedoScope(
+        signature=signature,
+        generation_first=max(lowest, header.generation_min_required),
+        generation_last=stream.generation,
+        page_size=parameters.page_size,
+        paths={header.signature: path},
+        only=header.signature,
+        cache_pages=parameters.cache_pages,
+    )
+    guard = PageGuard(files, parameters.guard_path)
+    redo = Redo(
+        files,
+        guard,
+        scope,
+        now=lambda: LogTime.of(now().replace(tzinfo=None)),
+        on_event=on_event,
+        is_out_of_space=parameters.is_out_of_space,
+    )
+    try:
+        last = await replay(files, parameters, logs, scope, redo, on_event)
+        database = redo.find(header.signature)
+        if database is None:
+            raise JetError(JetCode.ConsistentTimeMismatch, "the logs do not mention the database", path=path)
+        if database.problem is not None:
+            raise database.problem
+        if database.is_active:
+            await redo.close_cleanly(database, stream.position)
+        elif not database.header.is_clean:
+            raise JetError(JetCode.ConsistentTimeMismatch, "the file is newer than the end of the logs", path=path)
+    finally:
+        await redo.release()
+    recovered = (RecoveredDatabase(path, database.header.consistent_position),)
+    return _make_report(scope.generation_first, last, redo.counts, recovered, ())

@@ -1,0 +1,244 @@
+"""The mail-flow workload: users who deliver, read, move and delete messages, and remember what they were told.
+
+Invariant: the record changes only after the store has acknowledged; an operation that fails or is cut off leaves the record
+as it was, and the store may then hold either outcome of it (``in_doubt``). ``check`` compares every recorded message by its
+digest, and reports messages that the store has and nobody was told of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from vss.errors import BadStateError, ConfigurationError, VssError
+from vss.plugins.hosts import WorkloadHost
+from vss.ports import NANOSECONDS
+from vss_writers.exchange.mailboxes import Mailboxes
+from vss_writers.exchange.writer import ExchangeWriter
+
+T = TypeVar("T")
+
+FOLDER_NAMES = ("Inbox", "Archive", "Deleted Items")
+_WORDS = (
+    *("backup", "budget", "checkpoint", "clone", "coordinator", "database", "delivery", "disk", "freeze", "generation"),
+    *("index", "journal", "ledger", "log", "mailbox", "meeting", "minutes", "page", "provider", "quarter", "recovery"),
+    *("report", "requestor", "restore", "review", "roll", "schedule", "shadow", "snapshot", "storage", "thaw"),
+    *("transaction", "truncate", "verify", "volume", "window", "writer"),
+)
+
+
+class MailFlowOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The ``[workloads.options]`` table.
+
+    Attributes:
+        writer: the lab's name of the store's writer.
+        mailboxes: how many users there are.
+        operations_per_minute: how busy they are together.
+        message_bytes_max: length of the longest message.
+    """
+
+    writer: str
+    mailboxes: int = 8
+    operations_per_minute: float = 30.0
+    message_bytes_max: int = 12_000
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the users know of one message."""
+
+    folder: int
+    digest: str
+
+
+class MailFlowState(msgspec.Struct):
+    """The users' record: messages by database and id, folders by database and mailbox, and what is in doubt."""
+
+    operations: int = 0
+    messages: dict[str, dict[int, Told]] = {}
+    folders: dict[str, dict[str, int]] = {}
+    in_doubt: list[str] = []
+
+
+class MailFlow:
+    """Users of one storage group."""
+
+    def __init__(self, host: WorkloadHost, options: MailFlowOptions, mailboxes: Mailboxes) -> None:
+        """Prepare the users; they begin in ``run_until``."""
+        self.name = host.name
+        self._host = host
+        self._options = options
+        self._mailboxes = mailboxes
+        self._databases = mailboxes.group.options.databases
+        self._record = MailFlowState()
+        self._stop = asyncio.Event()
+        self._failures = 0
+
+    @property
+    def _random(self) -> random.Random:
+        return self._host.ports.random.stream(f"workload:{self.name}")
+
+    # -- work ------------------------------------------------------------------------------------------------------------------
+
+    async def run_until(self, now_ns: int) -> None:
+        """Work until the clock shows ``now_ns``; while the store is down, users wait and try again."""
+        self._stop = asyncio.Event()
+        clock = self._host.ports.clock
+        mean_s = 60.0 / self._options.operations_per_minute
+        while True:
+            pause_ns = round(self._random.expovariate(1.0) * mean_s * NANOSECONDS)
+            if clock.now_ns() + pause_ns >= now_ns:
+                return
+            if await self._is_stopped_within(pause_ns / NANOSECONDS):
+                return
+            try:
+                await self._one_operation()
+            except VssError:
+                self._failures += 1
+
+    async def stop(self) -> None:
+        """Finish the operation under way, then let ``run_until`` return."""
+        self._stop.set()
+
+    async def _is_stopped_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _one_operation(self) -> None:
+        database = self._random.choice(self._databases)
+        known = self._record.messages.setdefault(database, {})
+        kind = self._random.random()
+        if kind < 0.7 or len(known) < 4:
+            await self._deliver(database)
+        elif kind < 0.85:
+            await self._move(database, self._random.choice(sorted(known)))
+        else:
+            await self._delete(database, self._random.choice(sorted(known)))
+        self._record.operations += 1
+
+    async def _deliver(self, database: str) -> None:
+        mailbox = f"user{self._random.randrange(self._options.mailboxes):02d}"
+        folder = await self._folder(database, mailbox, "Inbox")
+        content = self._compose(mailbox)
+        digest = hashlib.sha256(content).hexdigest()
+        message_id = await self._attempt(f"{database} deliver {digest}", self._mailboxes.deliver(database, folder, content))
+        self._record.messages[database][message_id] = Told(folder, digest)
+
+    async def _move(self, database: str, message_id: int) -> None:
+        mailbox = f"user{self._random.randrange(self._options.mailboxes):02d}"
+        folder = await self._folder(database, mailbox, self._random.choice(FOLDER_NAMES[1:]))
+        await self._attempt(f"{database} move {message_id} {folder}", self._mailboxes.move(database, message_id, folder))
+        self._record.messages[database][message_id] = Told(folder, self._record.messages[database][message_id].digest)
+
+    async def _delete(self, database: str, message_id: int) -> None:
+        await self._attempt(f"{database} delete {message_id}", self._mailboxes.delete(database, message_id))
+        del self._record.messages[database][message_id]
+
+    async def _attempt(self, doubt: str, operation: Awaitable[T]) -> T:
+        """Await ``operation``; until it is acknowledged nobody knows whether it took effect."""
+        self._record.in_doubt.append(doubt)
+        try:
+            result = await operation
+        except BadStateError:
+            self._record.in_doubt.remove(doubt)  # the store was down: it certainly did not
+            raise
+        self._record.in_doubt.remove(doubt)
+        return result
+
+    async def _folder(self, database: str, mailbox: str, name: str) -> int:
+        """Return the id of a user's folder, made at first use."""
+        folders = self._record.folders.setdefault(database, {})
+        key = f"{mailbox}/{name}"
+        if key not in folders:
+            folders[key] = await self._mailboxes.ensure_folder(database, mailbox, name)
+        return folders[key]
+
+    def _compose(self, mailbox: str) -> bytes:
+        draw = self._random
+        sender = f"user{draw.randrange(self._options.mailboxes):02d}"
+        subject = " ".join(draw.choice(_WORDS) for _ in range(draw.randint(2, 6)))
+        length = min(int(draw.paretovariate(1.1) * 300), self._options.message_bytes_max)
+        words: list[str] = []
+        while sum(map(len, words)) + len(words) < length:
+            words.append(draw.choice(_WORDS))
+        body = "\n".join(" ".join(words[start : start + 12]) for start in range(0, len(words), 12))
+        headers = f"From: {sender}@lab.example\nTo: {mailbox}@lab.example\nSubject: {subject}\n"
+        return f"{headers}Message-ID: <{draw.getrandbits(64):016x}@lab.example>\n\n{body}\n".encode()
+
+    # -- the record ------------------------------------------------------------------------------------------------------------
+
+    def report(self) -> dict[str, Any]:
+        """Return operations acknowledged, messages known, failures met, and a digest of the record."""
+        return {
+            "operations": self._record.operations,
+            "messages": sum(map(len, self._record.messages.values())),
+            "failures": self._failures,
+            "digest": hashlib.sha256(self.state()).hexdigest(),
+        }
+
+    def state(self) -> bytes:
+        """Return the record as JSON."""
+        return msgspec.json.encode(self._record)
+
+    def load_state(self, state: bytes) -> None:
+        """Take up an earlier record.
+
+        Raises:
+            ConfigurationError: it is damaged.
+        """
+        try:
+            self._record = msgspec.json.decode(state, type=MailFlowState)
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(f"the record of workload '{self.name}' is damaged: {error}") from error
+
+    async def check(self) -> list[str]:
+        """Compare the store with the record; return one sentence per difference."""
+        problems: list[str] = []
+        for database in self._databases:
+            told = self._record.messages.get(database, {})
+            found = {each.message_id: Told(each.folder_id, each.digest) async for each in self._mailboxes.messages(database)}
+            problems += [
+                f"{database}: acknowledged message {message_id} is missing"
+                for message_id in sorted(told.keys() - found.keys())
+                if f"{database} delete {message_id}" not in self._record.in_doubt
+            ]
+            for message_id in sorted(told.keys() & found.keys()):
+                problems += self._differences(database, message_id, told[message_id], found[message_id])
+            for message_id in sorted(found.keys() - told.keys()):
+                if f"{database} deliver {found[message_id].digest}" not in self._record.in_doubt:
+                    problems.append(f"{database}: message {message_id} was never delivered, or deleted, and is there")
+        return problems
+
+    def _differences(self, database: str, message_id: int, told: Told, found: Told) -> list[str]:
+        if told.digest != found.digest:
+            return [f"{database}: message {message_id} has digest {found.digest}, acknowledged was {told.digest}"]
+        if told.folder != found.folder and f"{database} move {message_id} {found.folder}" not in self._record.in_doubt:
+            return [f"{database}: message {message_id} is in folder {found.folder}, acknowledged was {told.folder}"]
+        return []
+
+
+def make_mail_flow(host: WorkloadHost, options: Mapping[str, Any]) -> MailFlow:
+    """Make the workload that ``lab.toml`` describes (the factory registered by the plugin).
+
+    Raises:
+        ConfigurationError: an option means nothing, or the writer is of another kind.
+    """
+    name = host.name
+    try:
+        parsed = msgspec.convert(dict(options), MailFlowOptions)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"options of workload '{name}': {error}") from error
+    if parsed.mailboxes < 1 or parsed.operations_per_minute <= 0:
+        raise ConfigurationError(f"options of workload '{name}': expected at least one mailbox and some operations")
+    writer = host.writer(parsed.writer)
+    if not isinstance(writer, ExchangeWriter):
+        raise ConfigurationError(f"options of workload '{name}': writer '{parsed.writer}' is no Exchange-like store")
+    return MailFlow(host, parsed, Mailboxes(writer.group))

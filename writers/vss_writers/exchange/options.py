@@ -1,0 +1,97 @@
+"""The ``[writers.options]`` table of the Exchange-like store, checked strictly.
+
+storage_group = "First Storage Group"
+databases = ["Mailbox Database 1", "Mailbox Database 2"]
+database_directory = 'D:\\Exchange\\SG1'
+log_directory = 'L:\\Exchange\\SG1'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from vss.errors import ConfigurationError
+from vss.lab.configuration import parse_size
+
+_FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
+_DIRECTORY = re.compile(r"[A-Za-z]:(\\[^\\/:*?\"<>|\x00-\x1f]+)+")
+
+
+class StorageGroupOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One storage group: one log stream, several mailbox databases.
+
+    Attributes:
+        storage_group: its display name.
+        databases: names of the mailbox databases; each is a file ``NAME.edb`` in ``database_directory``.
+        database_directory: machine path of the databases.
+        log_directory: machine path of transaction logs and checkpoint.
+        base_name: first three characters of the log files.
+        log_file_size: size of one generation (1 MiB on a real server).
+        checkpoint_depth: how much log may be outstanding before pages are written.
+        page_size: 4096 or 8192.
+        cache_pages: bound of the buffer pool.
+        circular: whether old generations go as soon as the checkpoint has passed them.
+    """
+
+    storage_group: str = "First Storage Group"
+    databases: list[str] = msgspec.field(default_factory=lambda: ["Mailbox Database 1"])
+    database_directory: str = "D:\\Exchange\\SG1"
+    log_directory: str = "L:\\Exchange\\SG1"
+    base_name: str = "E00"
+    log_file_size: int | str = 1 << 20
+    checkpoint_depth: int | str = 20 << 20
+    page_size: int = 8192
+    cache_pages: int = 4096
+    circular: bool = False
+
+    @property
+    def log_file_bytes(self) -> int:
+        """Size of one generation in bytes."""
+        return parse_size(self.log_file_size, "log_file_size")
+
+    @property
+    def checkpoint_depth_bytes(self) -> int:
+        """Checkpoint depth in bytes."""
+        return parse_size(self.checkpoint_depth, "checkpoint_depth")
+
+    def database_path(self, name: str) -> str:
+        """Return the machine path of a database file."""
+        return f"{self.database_directory}\\{name}.edb"
+
+
+def parse_options(name: str, options: Mapping[str, Any]) -> StorageGroupOptions:
+    """Check the options of writer ``name``.
+
+    Raises:
+        ConfigurationError: names the key, what was expected and what was found.
+    """
+    where = f"options of writer '{name}'"
+    try:
+        parsed = msgspec.convert(dict(options), StorageGroupOptions)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    if not parsed.databases:
+        raise ConfigurationError(f"{where}: databases: expected at least one name, found none")
+    lowered = [each.lower() for each in parsed.databases]
+    for index, database in enumerate(parsed.databases):
+        if not database.strip() or _FORBIDDEN.search(database):
+            raise ConfigurationError(f"{where}: databases[{index}]: '{database}' cannot be a file name")
+        if lowered.index(database.lower()) != index:
+            raise ConfigurationError(f"{where}: databases[{index}]: '{database}' stands there twice")
+    for key in ("database_directory", "log_directory"):
+        path = getattr(parsed, key)
+        if _DIRECTORY.fullmatch(path) is None:
+            raise ConfigurationError(f"{where}: {key}: expected a path such as 'D:\\Exchange\\SG1', found '{path}'")
+    if re.fullmatch(r"[A-Za-z0-9]{3}", parsed.base_name) is None:
+        raise ConfigurationError(f"{where}: base_name: expected three letters or digits, found '{parsed.base_name}'")
+    if parsed.page_size not in (4096, 8192):
+        raise ConfigurationError(f"{where}: page_size: expected 4096 or 8192, found {parsed.page_size}")
+    if parsed.log_file_bytes < 16384 or parsed.log_file_bytes % 4096:
+        raise ConfigurationError(
+            f"{where}: log_file_size: expected at least 16 KiB in steps of 4 KiB, found {parsed.log_file_bytes} bytes"
+        )
+    return parsed
