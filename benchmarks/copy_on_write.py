@@ -1,9 +1,9 @@
 """What copy-on-write costs: random 4 KiB writes through a block volume with a shadow copy, and making one.
 
-What matters are ratios of two times taken in one run, rounds of both interleaved: the first write to a block after a shadow copy
-was made (read 16 KiB, write it to the diff area, append a descriptor) and every later write (one look into a byte array), each
-against the same write without shadow copies and against a plain ``os.pwrite``. The first write under a persistent shadow copy
-flushes twice; it is given apart. ``python benchmarks/copy_on_write.py`` prints JSON.
+What matters are ratios of two times taken in one run, rounds of both interleaved: the first write to a block after a shadow
+copy was made (read 16 KiB, write it to the diff area, append a descriptor) and every later write (one look into a byte
+array), each against the same write without shadow copies and against a plain ``os.pwrite``. The first write under a persistent
+shadow copy flushes twice; it is given apart. ``python benchmarks/copy_on_write.py`` prints JSON.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(1, str(ROOT / "providers"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "providers"))
 
 from vss.ids import Guid
 from vss.ports import Ports

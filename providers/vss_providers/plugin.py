@@ -20,3 +20,8 @@ def vss_register_providers(registry: Registrar) -> None:
         "vss_providers.copy_on_write:CopyOnWriteProvider",
         summary="differential shadow copies in the on-disk format of the field, behind the volume in its image",
     )
+    registry.provider(
+        "clone",
+        "vss_providers.clone:CloneProvider",
+        summary="full copies by splitting a mirror, in memory, gone when the machine stops",
+    )

@@ -242,10 +242,13 @@ class RestoreRun:
                     each.status = FileRestoreStatus.FAILED
 
     def _selected(self, each: RestoringComponent) -> SelectedComponent:
-        """The component as it is after PreRestore: the writer may have changed its target."""
-        writer = self._session.document.writer(each.writer.instance_id)
-        assert writer is not None, "a session keeps the writers of its document"
-        return next(component for component in writer.components if component.full_path == each.component.full_path)
+        """The component as it is after PreRestore: the writer may have changed its target.
+
+        Found by its place: a session binds the stored parts to the instances that run now, in the order of the document.
+        """
+        number = next(number for number, writer in enumerate(self._set.document.writers) if writer is each.writer)
+        components = self._session.document.writers[number].components
+        return next(component for component in components if component.full_path == each.component.full_path)
 
     async def _end(self) -> None:
         """Statuses, PostRestore, and what the writers say of it."""

@@ -35,7 +35,7 @@ class VolumeNamespace:
         """Serve ``place`` as ``name`` (``D:``); ``AlreadyExistsError`` where there is one."""
         check_volume_name(name)
         if name.upper() in self._places:
-            raise AlreadyExistsError(f"volume {name} there is one of this name already")
+            raise AlreadyExistsError(f"volume {name} exists already")
         self._places[name.upper()] = place
 
     @property

@@ -270,8 +270,7 @@ class WriteGate:
 
     def _expire(self, hold: _Hold) -> None:
         """The volume's own timer: let go whatever anyone else is doing."""
-        if self._hold is not hold:
-            return
+        assert self._hold is hold, "whoever ends a hold cancels its timer"
         if hold.is_reached:
             self._lost = hold
             self._ports.emit(HoldLost(volume=self._volume, held_ns=self._held_ns(hold), queued_count=self.queued_count))

@@ -257,7 +257,7 @@ class DatabaseHeader:
     differential_previous_type: BackupType = BackupType.STREAMING
     file_type: FileType = FileType.DATABASE
     tail: bytes = b""
-    """Bytes from offset 476 on as read, without trailing zeros."""
+    """Bytes from offset 476 on as read, the file type left out, without trailing zeros."""
 
     def pack(self) -> bytes:
         """Return the header page, sealed."""
@@ -284,7 +284,10 @@ class DatabaseHeader:
         for field in _LAYOUT:
             values[field.name] = field.decode(bytes(page[field.offset : field.offset + field.size]))
         values["page_size"] = values["page_size"] or 4096
-        values["tail"] = bytes(page[_TAIL_OFFSET : values["page_size"]]).rstrip(b"\0")
+        tail = bytearray(page[_TAIL_OFFSET : values["page_size"]])
+        file_type_at = _FILE_TYPE_OFFSET - _TAIL_OFFSET
+        tail[file_type_at : file_type_at + 4] = bytes(4)
+        values["tail"] = bytes(tail).rstrip(b"\0")
         return cls(**values)
 
     @property
@@ -338,6 +341,7 @@ _WIDTHS: dict[Any, int] = {
 }
 
 _TAIL_OFFSET = 476
+_FILE_TYPE_OFFSET = 667
 
 _LAYOUT: tuple[_Field, ...] = tuple(
     _Field(*row)
@@ -389,7 +393,7 @@ _LAYOUT: tuple[_Field, ...] = tuple(
         ("differential_previous", 444, BackupInfo),
         ("copy_previous_type", 468, BackupType),
         ("differential_previous_type", 472, BackupType),
-        ("file_type", 667, FileType),  # unaligned
+        ("file_type", _FILE_TYPE_OFFSET, FileType),  # unaligned
     )
 )
 

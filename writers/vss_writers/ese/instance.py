@@ -47,7 +47,7 @@ from vss_writers.ese.log_records import (
 from vss_writers.ese.log_stream import LogStream, StreamOwner, make_reserve_logs
 from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.parameters import InstanceParameters
-from vss_writers.ese.recovery import RecoveryOptions, RecoveryReport, Recovery, recover_database
+from vss_writers.ese.recovery import Recovery, RecoveryOptions, RecoveryReport, recover_database
 from vss_writers.ese.snapshot import Snapshots
 from vss_writers.ese.transaction import SESSION, Transaction, TransactionLog, commit_record, rollback_record
 
@@ -433,7 +433,7 @@ class Instance:
     # -- checkpoint ------------------------------------------------------------------------------------------------------------
 
     def oldest_needed(self) -> LogPosition:
-        """Where recovery would start now: oldest change that is in no file, begin of the open transaction, or end of the log."""
+        """Where recovery would start: oldest change that is in no file, begin of the open transaction, or end of the log."""
         positions = [self._stream.position]
         if self._log.begun_at is not None:
             positions.append(self._log.begun_at)

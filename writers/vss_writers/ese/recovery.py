@@ -5,8 +5,8 @@ A restored database is older than the checkpoint, so the header decides. Every l
 generation, size, creation time of its predecessor) before its records are redone. At the end open transactions are undone, and
 every database is detached cleanly, all of it logged; a crash anywhere in between leaves files that recover to the same state.
 
-Roll-forward after a restore is the same procedure: restored closed logs and the later ones still in the log directory are one
-sequence. ``recover`` does it offline, ``Instance.open`` while starting, ``recover_database`` for one file of a running instance.
+Roll-forward after a restore is the same procedure: restored closed logs and the later ones still in the log directory are
+one sequence. ``recover`` does it offline, ``Instance.open`` while starting, ``recover_database`` for a running instance.
 
 Sources: published engine, log.cxx (ErrLGSoftStart), logredo.cxx.
 """

@@ -1,8 +1,8 @@
 """Redo: applying logged changes of committed transactions to database files, page by page, by dbtime.
 
 A page whose dbtime is the record's *before* lacks the change and gets it; one at or above the record's dbtime has it. In
-between or below, writes were lost or the page is from elsewhere: −567, −566. Because of that rule the same log may be applied again and
-again, to a file of any age between the first record and the last.
+between or below, writes were lost or the page is from elsewhere: −567, −566. Because of that rule the same log may be applied
+again and again, to a file of any age between the first record and the last.
 
 Which records concern a file follows from its header. A dirty file takes part from its attach position on, a clean one from the
 first attach behind its consistent position; before that the records are older than the file. A database that is missing, or is

@@ -2,7 +2,7 @@
 
 Freeze takes the writer's turn and keeps it: no transaction begins, no page, header, checkpoint or log is written until thaw,
 abort or time-out. It first closes the current generation and writes the backup mark as the first record of the next one, so a
-backup that copies the closed generations has everything up to the freeze. There is no clock here: the owner of the snapshot calls
+backup that copies the closed generations has everything up to the freeze. There is no clock here: the snapshot's owner calls
 ``time_out`` when its time is up (20 s for the store, 70 s are the engine's default), and ``thaw`` then says −2402.
 
 Sources: published engine, osshadow and backup.cxx (ErrBKOSSnapshotStopLogging, BKOSSnapshotSaveInfo), io.cxx; jethdr.w.
