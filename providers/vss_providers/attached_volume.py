@@ -20,6 +20,11 @@ class AttachedVolume:
         """Whether the area is still the one below the volume: not after the disk was lost or replaced."""
         return self.volume.raw_store is self.area.device
 
+    @property
+    def absence(self) -> str:
+        """What is said of shadow copies when the area is not current: they went with the disk they were on."""
+        return f"volume {self.volume.name} was lost or replaced"
+
     def set_filter(self) -> None:
         """Attach or detach the area as a write filter; ``VolumeError`` when the volume is lost."""
         if bool(self.area.stack) and not self._is_filtering:

@@ -1,8 +1,8 @@
 """The clone provider: full copies, made by splitting a mirror (the protocol's *plex*).
 
-What happens in which phase. *End prepare* copies the whole volume while it is in use, and from before the first byte on a filter
+What happens in which phase. *End prepare* copies the whole volume while it is in use, and from before the first byte a filter
 notes which blocks change. *Pre-commit* copies those again, *commit* the few that changed since, with writes held; then the
-mirror is split off and the volume is no longer watched. A clone needs as much room as the volume and nothing from it afterwards:
+mirror is split off and the volume is no longer watched. A clone needs as much room as the volume, and nothing of it later:
 it is readable when the original is lost. Clones live as long as the provider: persistent ones are refused.
 
 Invariant: outside a set in the making no volume is watched. Source: Volume Shadow Copy Service documentation, provider pages.
@@ -13,7 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from vss.errors import NotFoundError, ProviderError, ProviderVetoError, VolumeError, VolumeNotSupportedError, VolumeWriteError
+from vss.errors import (
+    NotFoundError,
+    ProviderError,
+    ProviderVetoError,
+    VolumeError,
+    VolumeNotSupportedError,
+    VolumeReadError,
+    VolumeWriteError,
+)
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
@@ -78,31 +86,41 @@ class Mirror:
 
 
 class CloneDevice:
-    """A clone as a device; takes writes until ``finish`` is called."""
+    """A clone as a device: takes writes until ``finish`` was called, and nothing at all once ``discard`` was."""
 
     def __init__(self, store: BlockStore) -> None:
         """Serve the blocks of ``store``."""
-        self._store = store
+        self._store: BlockStore | None = store
+        self._name = store.name
         self.size_bytes = store.size_bytes
         self._is_finished = False
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return exactly ``length`` bytes."""
+        """Return exactly ``length`` bytes; ``VolumeReadError`` when the clone is deleted."""
+        if self._store is None:
+            raise VolumeReadError(f"{self._name}: deleted")
         return self._store.read(offset, length)
 
     def write(self, offset: int, data: Buffer) -> None:
         """Change the clone; ``VolumeWriteError`` after its final commit."""
-        if self._is_finished:
-            raise VolumeWriteError(f"{self._store.name}: read-only since its final commit")
+        if self._store is None or self._is_finished:
+            raise VolumeWriteError(f"{self._name}: read-only since its final commit")
         self._store.write(offset, data)
 
     def flush(self) -> None:
         """Make the changes durable."""
-        self._store.flush()
+        if self._store is not None:
+            self._store.flush()
 
     def finish(self) -> None:
         """Refuse writes from now on."""
         self._is_finished = True
+
+    def discard(self) -> None:
+        """Give the blocks back and refuse everything."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
 
 
 @dataclass(slots=True)
@@ -111,6 +129,7 @@ class _Clone:
 
     properties: SnapshotProperties
     mirror: Mirror
+    device: CloneDevice
 
 
 @dataclass(slots=True)
@@ -120,7 +139,6 @@ class _CloneSet:
     snapshot_set_id: Guid
     stage: Stage = Stage.PREPARING
     clones: dict[Guid, _Clone] = field(default_factory=dict)
-    devices: list[CloneDevice] = field(default_factory=list)
 
 
 class CloneProvider(Provider):
@@ -157,7 +175,7 @@ class CloneProvider(Provider):
             self._undo(self._set)
         if not isinstance(volume, BlockVolume) or not await self.is_volume_supported(volume, attributes):
             raise VolumeNotSupportedError(
-                f"volume {volume.name} with attributes {attributes:#x}: expected a block volume and a clone that is not persistent",
+                f"volume {volume.name} with attributes {attributes:#x}: expected a block volume and no persistent clone",
                 hresult=HResult.VSS_E_VOLUME_NOT_SUPPORTED_BY_PROVIDER,
             )
         if self._set is None:
@@ -180,10 +198,10 @@ class CloneProvider(Provider):
             context=attributes & 0x1D,
         )
         try:
-            mirror = Mirror(volume, self._make_mirror(f"clone {self._count} of {volume.name}", volume.size_bytes))
+            store = self._make_mirror(f"clone {self._count} of {volume.name}", volume.size_bytes)
         except VolumeError as error:
             raise as_provider_error(error, f"volume {volume.name} could not be prepared") from error
-        current.clones[snapshot_id] = _Clone(properties, mirror)
+        current.clones[snapshot_id] = _Clone(properties, Mirror(volume, store), CloneDevice(store))
 
     async def end_prepare_snapshots(self, snapshot_set_id: Guid) -> None:
         """Copy the volumes, giving way after each piece.
@@ -243,8 +261,8 @@ class CloneProvider(Provider):
     async def post_final_commit_snapshots(self, snapshot_set_id: Guid) -> None:
         """Refuse writes from now on; the set is finished."""
         current = self._current(snapshot_set_id, Stage.WRITABLE, "PostFinalCommitSnapshots")
-        for device in current.devices:
-            device.finish()
+        for clone in current.clones.values():
+            clone.device.finish()
         self._clones |= current.clones
         self._set = None
 
@@ -254,11 +272,9 @@ class CloneProvider(Provider):
             self._undo(self._set)
 
     def _undo(self, current: _CloneSet) -> None:
-        for device in current.devices:
-            device.finish()
         for clone in current.clones.values():
             clone.mirror.volume.detach_filter(clone.mirror)
-            clone.mirror.store.close()
+            clone.device.discard()
         self._set = None
 
     def _current(self, snapshot_set_id: Guid, stage: Stage, call: str) -> _CloneSet:
@@ -288,24 +304,22 @@ class CloneProvider(Provider):
             VolumeDamagedError: there is no file system on it.
         """
         if snapshot_id in self._clones:
-            return ExtentFileSystem.on_device(self._clones[snapshot_id].mirror.store)
+            return ExtentFileSystem.on_device(self._clones[snapshot_id].device)
         if self._set is None or self._set.stage is not Stage.WRITABLE or snapshot_id not in self._set.clones:
             raise NotFoundError(f"shadow copy {snapshot_id} does not exist, or its set is in the making")
-        device = CloneDevice(self._set.clones[snapshot_id].mirror.store)
-        self._set.devices.append(device)
-        return ExtentFileSystem.on_writable_device(device, self._ports.clock.wall_ns)
+        return ExtentFileSystem.on_writable_device(self._set.clones[snapshot_id].device, self._ports.clock.wall_ns)
 
     async def delete_snapshot(self, snapshot_id: Guid) -> None:
         """Delete one clone; ``NotFoundError`` where there is none."""
         clone = self._clones.pop(snapshot_id, None)
         if clone is None:
             raise NotFoundError(f"shadow copy {snapshot_id} does not exist")
-        clone.mirror.store.close()
+        clone.device.discard()
 
     async def close(self) -> None:
         """The machine shuts down: no clone outlives it."""
         if self._set is not None:
             self._undo(self._set)
         for clone in self._clones.values():
-            clone.mirror.store.close()
+            clone.device.discard()
         self._clones.clear()

@@ -98,7 +98,7 @@ class CopyOnWriteProvider(Provider):
         if known is not None and known.volume is volume and known.is_current:
             return known
         if known is not None:
-            known.area.forget(f"volume {volume.name} was replaced")
+            known.area.forget(known.absence)
         area = DiffArea(
             volume.raw_store,
             volume.size_bytes,
@@ -133,8 +133,11 @@ class CopyOnWriteProvider(Provider):
     def _settle(self) -> None:
         """Decide what a crash in the middle of a commit left pending: whole if any volume of the set has its entry, else gone.
 
-        Done at first use, when the machine has attached its volumes.
+        Done at first use, when the machine has attached its volumes. What went with a lost disk is left out first.
         """
+        for attached in self._attached.values():
+            if not attached.is_current:
+                attached.area.forget(attached.absence)
         pending = [(attached, store) for attached, store in self._stores() if store.is_pending]
         in_the_making = self._set.snapshot_set_id if self._set else None
         committed = {store.information.snapshot_set_id for _, store in self._stores() if not store.is_pending}
@@ -342,17 +345,17 @@ class CopyOnWriteProvider(Provider):
         attached, store = self._find(snapshot_id)
         current = self._set
         if current is None or store.information.snapshot_set_id != current.snapshot_set_id:
-            return ExtentFileSystem.on_device(SnapshotDevice(attached.area, store))
+            return ExtentFileSystem.on_device(SnapshotDevice(attached, store))
         if current.stage is not Stage.WRITABLE:
             raise NotFoundError(f"shadow copy {snapshot_id} is in the making: expected its set in stage WRITABLE or finished")
-        device = WritableSnapshotDevice(attached.area, store)
+        device = WritableSnapshotDevice(attached, store)
         current.devices.append(device)
         return ExtentFileSystem.on_writable_device(device, self._ports.clock.wall_ns)
 
     def open_device(self, snapshot_id: Guid) -> SnapshotDevice:
         """Return the bytes of a finished shadow copy, whatever file system is on it; ``NotFoundError`` where there is none."""
         attached, store = self._find(snapshot_id)
-        return SnapshotDevice(attached.area, store)
+        return SnapshotDevice(attached, store)
 
     async def delete_snapshot(self, snapshot_id: Guid) -> None:
         """Delete one shadow copy; all others read as before.

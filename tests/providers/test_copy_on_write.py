@@ -585,14 +585,38 @@ def test_a_replaced_disk_has_no_shadow_copies() -> None:
         await world.provider.attach(world.volumes[0])
 
         assert await world.provider.query() == []
-        with pytest.raises(VolumeReadError, match="volume D: was replaced"):
+        with pytest.raises(VolumeReadError, match="volume D: was lost or replaced"):
             device.read(0, 512)
-        assert SnapshotDeleted(snapshot_id=str(snapshot_id), reason="volume D: was replaced") in events
+        assert SnapshotDeleted(snapshot_id=str(snapshot_id), reason="volume D: was lost or replaced") in events
         await put(world.volumes[0], "/file", b"restored")
         (second,) = await world.create(OTHER_SET)
         assert await world.read_file(second) == b"restored"
 
     in_world(story, events=events)
+
+
+def test_shadow_copies_go_with_the_disk_they_are_on() -> None:
+    async def story(world: World) -> None:
+        finished = await world.create(OTHER_SET)
+        await world.prepare()
+        await world.commit()
+        await world.provider.post_commit_snapshots(SET, 1)
+        await world.provider.pre_final_commit_snapshots(SET)
+        files = await world.provider.open_snapshot(Guid(int=SET.int + 1))
+        file = await files.open("/file", write=True)
+        device = world.provider.open_device(finished[0])
+
+        world.volumes[0].lose()
+
+        with pytest.raises(VolumeReadError, match="volume D: was lost or replaced"):
+            device.read(0, 512)
+        with pytest.raises(VolumeWriteError, match="volume D: was lost or replaced"):
+            await write_and_sync(file, b"late")
+        assert await world.provider.query() == []
+        with pytest.raises(InsufficientStorageError, match="was lost"):
+            await world.provider.post_final_commit_snapshots(SET)
+
+    in_world(story)
 
 
 def test_a_lost_volume_fails_the_commit() -> None:

@@ -494,6 +494,7 @@ def test_a_damaged_record_before_a_whole_one_is_named(at: int) -> None:
         remounted(store)
 
 
+@pytest.mark.slow
 def test_every_bit_of_the_metadata_in_use_is_checked() -> None:
     """A flipped bit in use is an error or, in the last record, the same as power loss; never another content."""
     store = damaged_volume()

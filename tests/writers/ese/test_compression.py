@@ -35,16 +35,28 @@ def test_lzxpress_literals_and_matches() -> None:
     assert decompress(b"\x18" + struct.pack("<H", 300) + repeated) == b"abc" * 100
 
 
-def test_lzxpress_lengths_of_every_width() -> None:
-    def match(distance: int, code: int, *more: bytes) -> bytes:
-        return struct.pack("<H", (distance - 1) << 3 | code) + b"".join(more)
+@pytest.mark.parametrize(
+    ("encoded", "length"),
+    [
+        (b"\x05\x00", 8),
+        (b"\x07\x00\x03", 13),
+        (b"\x07\x00\x0f\x05", 30),
+        (b"\x07\x00\x0f\xff\x2c\x01", 303),
+        (b"\x07\x00\x0f\xff\x00\x00\x50\x00\x01\x00", 0x10053),
+    ],
+    ids=["three bits", "half a byte", "a byte", "a word", "a double word"],
+)
+def test_lzxpress_lengths_of_every_width(encoded: bytes, length: int) -> None:
+    size = min(length + 1, 0xFFFF)
+    flags = b"\xff\xff\xff\x7f"
 
-    flags = struct.pack("<I", 0x7FFFFFFF)
-    body = b"a" + match(1, 0) + match(1, 7, b"\x21") + match(1, 7) + match(1, 7, b"\x0f", b"\x05")
-    body += match(1, 7, b"\x00"[:0], b"\xff", struct.pack("<H", 300))
-    body += match(1, 7, b"\x0f", b"\xff", struct.pack("<HI", 0, 70_000))
-    total = 1 + 3 + (1 + 10) + (2 + 10) + (5 + 25) + 0
-    assert decompress(b"\x18" + struct.pack("<H", total) + flags + body) == b"a" * total
+    assert decompress(b"\x18" + struct.pack("<H", size) + flags + b"a" + encoded) == b"a" * size
+
+
+def test_lzxpress_matches_share_the_half_bytes_of_a_byte() -> None:
+    body = b"\xff\xff\xff\x7f" + b"a" + b"\x07\x00\x21" + b"\x07\x00"
+
+    assert decompress(b"\x18" + struct.pack("<H", 24) + body) == b"a" * 24
 
 
 def test_what_is_not_compressed_comes_back_as_it_is() -> None:

@@ -17,6 +17,12 @@ from vss_writers.ese.layout import ColumnType, IndexFlag
 from vss_writers.ese.record import encode_value
 from vss_writers.ese.schema import CODE_PAGE_ASCII, CODE_PAGE_UNICODE, Column, Index
 
+
+def is_no_negative_zero(value: float) -> bool:
+    """Minus zero equals zero but has a key of its own."""
+    return value != 0 or math.copysign(1, value) > 0
+
+
 STRATEGIES: dict[ColumnType, st.SearchStrategy[Any]] = {
     ColumnType.UNSIGNED_BYTE: st.integers(0, 255),
     ColumnType.SHORT: st.integers(-(2**15), 2**15 - 1),

@@ -294,7 +294,8 @@ class BufferedPages:
         return len(chosen)
 
     async def _write_batch(self, numbers: list[int]) -> None:
-        await self.file.write_pages([(number, self._dirty[number].page.sealed()) for number in numbers])
+        newest = max(self._dirty[number].last for number in numbers)
+        await self.file.write_pages([(number, self._dirty[number].page.sealed()) for number in numbers], newest)
         for number in numbers:
             self._recent[number] = self._dirty.pop(number).page
 

@@ -16,9 +16,10 @@ from vss_writers.ese.checksum import PageVerdict, correct_page, verify_page
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import File, FileSystem
-from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, unpack_headers
+from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, LogPosition, unpack_headers
 from vss_writers.ese.layout import HEADER_PAGES, PAGE_SIZES, page_count, page_offset
-from vss_writers.ese.page_guard import PageGuard
+from vss_writers.ese.page import Page
+from vss_writers.ese.page_guard import GuardedPages, PageGuard
 
 _RUN_BYTES_MAX = 256 * 1024
 """Neighbouring pages are written together up to this many bytes."""
@@ -107,14 +108,14 @@ class DatabaseFile:
             self._emit(474, "the checksum of a page is wrong", Severity.ERROR, page_number, check.stored)
         raise JetError(JetCode.ReadVerifyFailure, detail, path=self.path, page_number=page_number, offset=offset)
 
-    async def write_pages(self, pages: Sequence[tuple[int, bytes]]) -> None:
-        """Write sealed pages: images to the guard first, then in place, then durable.
+    async def write_pages(self, pages: Sequence[tuple[int, bytes]], position: LogPosition) -> None:
+        """Write sealed pages, with no changes from behind ``position``: to the guard first, then in place, then durable.
 
         Raises:
             JetError: ``DiskFull``, ``DiskIO``; pages may be half written then, and the guard holds them.
         """
         try:
-            await self._guard.write(self.header.signature, self.page_size, pages)
+            await self._guard.write(self.header.signature, position, self.page_size, pages)
             for first, data in _runs(pages, self.page_size):
                 await self._file.pwrite(page_offset(first, self.page_size), data)
             await self._file.sync()
@@ -123,16 +124,17 @@ class DatabaseFile:
         except Exception as error:
             raise self._io_error(error, 0) from error
 
-    async def is_damaged(self, page_number: int) -> bool:
-        """Whether a page as stored is neither good nor blank; a page the file does not wholly hold is blank."""
-        data = await self._file.pread(page_offset(page_number, self.page_size), self.page_size)
-        if len(data) < self.page_size:
-            return False
-        return verify_page(data, page_number).verdict not in (PageVerdict.GOOD, PageVerdict.BLANK)
-
-    async def restore_page(self, page_number: int, image: bytes) -> None:
-        """Write one page from the guard back in place."""
-        await self._file.pwrite(page_offset(page_number, self.page_size), image)
+    async def mend(self, guarded: GuardedPages) -> list[int]:
+        """Put guarded images in place of pages that are not newer; return the numbers of those that differed."""
+        mended: list[int] = []
+        for number, image in sorted(guarded.images.items()):
+            stored = await self._file.pread(page_offset(number, self.page_size), self.page_size)
+            if stored == image or _is_newer(stored, image, number):
+                continue
+            await self._file.pwrite(page_offset(number, self.page_size), image)
+            mended.append(number)
+        await self._file.sync()
+        return mended
 
     async def resize(self, count: int) -> None:
         """Cut or grow the file to ``count`` pages.
@@ -166,6 +168,13 @@ class DatabaseFile:
         offset = page_offset(page_number, self.page_size)
         values = (("offset", offset), ("length", self.page_size), ("page", page_number), ("found", value))
         self._on_event(EngineEvent(event_id, text, severity, self.path, values))
+
+
+def _is_newer(stored: bytes, image: bytes, page_number: int) -> bool:
+    """Whether a whole page stands there that was changed after ``image`` was taken."""
+    if len(stored) < len(image) or not verify_page(stored, page_number).verdict.is_good:
+        return False
+    return Page(bytearray(stored), page_number).dbtime > Page(bytearray(image), page_number).dbtime
 
 
 def _runs(pages: Sequence[tuple[int, bytes]], page_size: int) -> list[tuple[int, bytes]]:

@@ -119,22 +119,17 @@ async def check_database(access: PageAccess) -> Integrity:
     except JetError as error:
         result.problems.append(Problem(error.code, error.page_number or 0, error.detail))
         return result
-    owners: dict[int, int] = {}
+    accounting = _Accounting()
     fdps = [PAGE_DATABASE_ROOT]
     for schema in schemas:
         fdps.append(schema.fdp)
         fdps.extend(index.fdp for index in schema.secondary_indexes)
         if schema.long_value_fdp:
             fdps.append(schema.long_value_fdp)
-    children: dict[int, list[Extent]] = {}
-    spaces: list[tuple[int, list[Extent], list[Extent], list[int]]] = []
     for fdp in fdps:
-        try:
-            await _check_tree(access, fdp, result, owners, children, spaces)
-        except JetError as error:
-            result.problems.append(Problem(error.code, error.page_number or fdp, error.detail))
-    for space in spaces:
-        _account(result, children, *space)
+        await _walk_tree(access, fdp, result, accounting)
+    for owned in accounting.spaces:
+        _account(result, accounting.children, owned)
     for schema in schemas:
         await _check_indexes(access, schema, result)
     return result
@@ -147,63 +142,76 @@ async def _schemas(access: PageAccess) -> list[TableSchema]:
     return [schema_from_rows(group) for group in rows.values()]
 
 
-async def _check_tree(
-    access: PageAccess,
-    fdp: int,
-    result: Integrity,
-    owners: dict[int, int],
-    children: dict[int, list[Extent]],
-    spaces: list[tuple[int, list[Extent], list[Extent], list[int]]],
-) -> None:
-    """Walk a tree and its two space trees; note what it owns, for the accounting that needs all trees."""
-    root = await access.read(fdp)
-    header = SpaceHeader.unpack(root.external_header)
-    roots = [fdp]
-    if header.flags & SpaceFlag.MULTIPLE_EXTENT:
-        roots += [header.owned_root, header.owned_root + 1]
-    used: list[int] = []
-    for number in roots:
-        walk = _TreeWalk(access, root.objid, result.problems)
-        await walk.walk(number)
-        used += walk.pages
-        result.tree_count += 1
-    for page_number in used:
-        if page_number in owners:
-            detail = f"page is used by tree {owners[page_number]} and tree {root.objid}"
-            result.problems.append(Problem(JetCode.SPOwnExtCorrupted, page_number, detail))
-        owners[page_number] = root.objid
-    result.page_count += len(used)
-    if header.flags & SpaceFlag.MULTIPLE_EXTENT:
-        space = await Space.open(access, fdp)
-        owned = await space.owned()
-        children.setdefault(header.parent_fdp, []).extend(owned)
-        spaces.append((fdp, owned, await space.available(), used))
+async def check_tree(access: PageAccess, fdp: int, result: Integrity) -> None:
+    """Check one tree, its two space trees and the pages it owns; trees below it are not known here and count as none."""
+    accounting = _Accounting()
+    await _walk_tree(access, fdp, result, accounting)
+    for owned in accounting.spaces:
+        _account(result, {}, owned)
 
 
-def _account(
-    result: Integrity,
-    children: dict[int, list[Extent]],
-    fdp: int,
-    owned: list[Extent],
-    available: list[Extent],
-    used: list[int],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """What one tree owns, what of it is available, and what it uses."""
+
+    fdp: int
+    owned: list[Extent]
+    available: list[Extent]
+    used: list[int]
+
+
+@dataclass(slots=True)
+class _Accounting:
+    """Who uses which page; needs all trees before it can be judged."""
+
+    owners: dict[int, int] = field(default_factory=dict)
+    children: dict[int, list[Extent]] = field(default_factory=dict)
+    spaces: list[_Owned] = field(default_factory=list)
+
+
+async def _walk_tree(access: PageAccess, fdp: int, result: Integrity, accounting: _Accounting) -> None:
+    """Walk a tree and its two space trees; note what it owns."""
+    try:
+        root = await access.read(fdp)
+        header = SpaceHeader.unpack(root.external_header)
+        is_accounted = bool(header.flags & SpaceFlag.MULTIPLE_EXTENT)
+        used: list[int] = []
+        for number in (fdp, header.owned_root, header.owned_root + 1) if is_accounted else (fdp,):
+            walk = _TreeWalk(access, root.objid, result.problems)
+            await walk.walk(number)
+            used += walk.pages
+            result.tree_count += 1
+        for page_number in used:
+            if page_number in accounting.owners:
+                detail = f"page is used by tree {accounting.owners[page_number]} and tree {root.objid}"
+                result.problems.append(Problem(JetCode.SPOwnExtCorrupted, page_number, detail))
+            accounting.owners[page_number] = root.objid
+        result.page_count += len(used)
+        if is_accounted:
+            space = await Space.open(access, fdp)
+            owned = await space.owned()
+            accounting.children.setdefault(header.parent_fdp, []).extend(owned)
+            accounting.spaces.append(_Owned(fdp, owned, await space.available(), used))
+    except JetError as error:
+        result.problems.append(Problem(error.code, error.page_number or fdp, error.detail))
+
+
+def _account(result: Integrity, children: dict[int, list[Extent]], tree: _Owned) -> None:
     """Every page a tree owns is used by it, available to it or owned by a child; and only one of these."""
-    owned_pages = _pages(owned)
     seen: dict[int, str] = {}
-    groups = (("used", used), ("available", _pages(available)), ("owned by a child", _pages(children.get(fdp, []))))
-    for name, pages in groups:
+    below = _pages(children.get(tree.fdp, []))
+    for name, pages in (("used", tree.used), ("available", _pages(tree.available)), ("owned by a child", below)):
         for page_number in pages:
             if page_number in seen:
-                detail = f"page of the tree at {fdp} is {seen[page_number]} and {name}"
+                detail = f"page of the tree at {tree.fdp} is {seen[page_number]} and {name}"
                 result.problems.append(Problem(JetCode.SPAvailExtCorrupted, page_number, detail))
             seen[page_number] = name
-    owned_set = set(owned_pages)
-    for page_number in sorted(set(seen) - owned_set):
-        detail = f"page is {seen[page_number]} in the tree at {fdp}, which does not own it"
+    owned = _pages(tree.owned)
+    for page_number in sorted(set(seen) - set(owned)):
+        detail = f"page is {seen[page_number]} in the tree at {tree.fdp}, which does not own it"
         result.problems.append(Problem(JetCode.SPOwnExtCorrupted, page_number, detail))
     # A tree that keeps a single extent is not accounted for, so what looks lost may be its pages.
-    result.lost_pages.extend(page_number for page_number in owned_pages if page_number not in seen)
+    result.lost_pages.extend(page_number for page_number in owned if page_number not in seen)
 
 
 def _pages(extents: list[Extent]) -> list[int]:

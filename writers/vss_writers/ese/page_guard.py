@@ -1,11 +1,14 @@
 """The page guard: a file that holds whole images of the pages about to be overwritten, against torn page writes.
 
-Pages are written in place only after their images are durable in the guard. When recovery finds a page whose checksum is wrong,
-and the guard holds that page of that database, the image replaces it; redo then brings it forward. The guard's own checksum
-covers everything, so a guard that was being written itself counts as empty: no page had been touched then.
+Pages are written in place only after their images are durable in the guard. Recovery puts the images back, because a torn page
+cannot always be told from a whole one: page checksums are linear, and two lost sectors with equal content cancel out. A page
+that is newer than its image stays, and a guard is believed only if the logs reach as far as its images do; a restored older
+file is then simply brought forward a little. The guard's own checksum covers everything, so a guard that was being written
+itself counts as empty: no page had been touched then.
 
 The real engine has no such file (it leaves torn pages to the hardware and reports −1018); name and layout are ours.
-Layout: magic 8 · page size u32 · count u32 · CRC-32 of all that follows u32 · signature 28 · page numbers u32 each · images.
+Layout: magic 8 · page size u32 · count u32 · CRC-32 of all that follows u32 · signature 28 · log position 8 · page numbers u32
+each · images.
 """
 
 from __future__ import annotations
@@ -13,34 +16,45 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from vss_writers.ese.files import FileSystem, read_whole
-from vss_writers.ese.header import Signature
+from vss_writers.ese.header import LogPosition, Signature
 
-_FIXED = struct.Struct("<8sIII28s")
+_FIXED = struct.Struct("<8sIII28s8s")
 _MAGIC = b"ESEGUARD"
 _CRC_OFFSET = 16
 
 
-def pack_guard(signature: Signature, page_size: int, pages: Sequence[tuple[int, bytes]]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class GuardedPages:
+    """What a guard holds: images by page number, of one database, none with changes from behind ``position``."""
+
+    signature: Signature
+    position: LogPosition
+    page_size: int
+    images: dict[int, bytes]
+
+
+def pack_guard(signature: Signature, position: LogPosition, page_size: int, pages: Sequence[tuple[int, bytes]]) -> bytes:
     """Return the content of a guard for ``pages`` (number, sealed image) of one database."""
     numbers = struct.pack(f"<{len(pages)}I", *(number for number, _ in pages))
-    body = signature.pack() + numbers + b"".join(image for _, image in pages)
+    body = signature.pack() + position.pack() + numbers + b"".join(image for _, image in pages)
     return struct.pack("<8sIII", _MAGIC, page_size, len(pages), zlib.crc32(body)) + body
 
 
-def unpack_guard(data: bytes) -> tuple[Signature, dict[int, bytes]] | None:
-    """Return signature and images of a guard, or None where the data is no whole guard."""
+def unpack_guard(data: bytes) -> GuardedPages | None:
+    """Return what a guard holds, or None where the data is no whole guard."""
     if len(data) < _FIXED.size or not data.startswith(_MAGIC):
         return None
-    _, page_size, count, crc, signature = _FIXED.unpack_from(data)
+    _, page_size, count, crc, signature, position = _FIXED.unpack_from(data)
     end = _FIXED.size + count * (4 + page_size)
     if end > len(data) or zlib.crc32(memoryview(data)[_CRC_OFFSET + 4 : end]) != crc:
         return None
     numbers = struct.unpack_from(f"<{count}I", data, _FIXED.size)
     start = _FIXED.size + 4 * count
     images = {number: data[start + page_size * at : start + page_size * (at + 1)] for at, number in enumerate(numbers)}
-    return Signature.unpack(signature), images
+    return GuardedPages(Signature.unpack(signature), LogPosition.unpack(position), page_size, images)
 
 
 class PageGuard:
@@ -50,16 +64,18 @@ class PageGuard:
         self._files = files
         self.path = path
 
-    async def write(self, signature: Signature, page_size: int, pages: Sequence[tuple[int, bytes]]) -> None:
+    async def write(
+        self, signature: Signature, position: LogPosition, page_size: int, pages: Sequence[tuple[int, bytes]]
+    ) -> None:
         """Make the images of ``pages`` durable; the ones written before are given up."""
         file = await self._files.open(self.path, write=True, create=True)
         try:
-            await file.pwrite(0, pack_guard(signature, page_size, pages))
+            await file.pwrite(0, pack_guard(signature, position, page_size, pages))
             await file.sync()
         finally:
             await file.close()
 
-    async def read(self) -> tuple[Signature, dict[int, bytes]] | None:
+    async def read(self) -> GuardedPages | None:
         """Return what the guard holds, or None."""
         if not await self._files.exists(self.path):
             return None

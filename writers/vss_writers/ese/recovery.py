@@ -160,11 +160,12 @@ class Recovery:
         checkpoint = await self._read_checkpoint(signature)
         paths, headers = await self._known_databases(checkpoint, last_header)
         first = await self._first_generation(logs, last_header, checkpoint, headers)
+        last = await load_last(self._files, logs, self._on_event)
         self._on_event(EngineEvent(300, f"recovery begins at generation {first:#x}", values=(("generation", first),)))
         scope = RedoScope(
             signature=signature,
             generation_first=first,
-            generation_last=last_header.generation,
+            logs_end=last.end_position,
             page_size=self._parameters.page_size,
             paths=paths,
             accept_lost_logs=self._options.accept_lost_logs,
@@ -173,7 +174,7 @@ class Recovery:
         redo = self._make_redo(scope)
         self._redo = redo
         try:
-            last = await replay(self._files, self._parameters, logs, scope, redo, self._on_event)
+            await replay(self._files, self._parameters, logs, last, scope, redo, self._on_event)
             ignored = self._check_attached(redo)
             stream = await self._open_stream(logs, last, signature)
             await self._finish(stream, redo)
@@ -385,19 +386,20 @@ async def replay(
     files: FileSystem,
     parameters: InstanceParameters,
     logs: LogDirectory,
+    last: LoadedLog,
     scope: RedoScope,
     redo: Redo,
     on_event: EventSink,
-) -> LoadedLog:
-    """Check and replay the logs from ``scope.generation_first`` on; return the last one.
+) -> None:
+    """Check and replay the logs from ``scope.generation_first`` to ``last``.
 
     Raises:
         JetError: the refusals about logs; what redo raises.
     """
     previous: LogHeader | None = None
-    log: LoadedLog | None = None
     for generation in range(scope.generation_first, scope.generation_last + 1):
-        log = await _load_generation(files, logs, generation, scope, on_event)
+        is_last = generation == scope.generation_last
+        log = last if is_last else await _load_closed(files, logs, generation, on_event)
         check_sequence(log.header, log.path, scope.signature, generation, parameters.log_file_size, previous)
         if previous is None:
             await redo.begin(log.header.attachments)
@@ -406,36 +408,48 @@ async def replay(
         on_event(EngineEvent(301, f"generation {generation:#x} was replayed", path=log.path))
         previous = log.header
     redo.end_of_logs()
-    assert log is not None, f"no generation between {scope.generation_first} and {scope.generation_last}"
+
+
+async def load_last(files: FileSystem, logs: LogDirectory, on_event: EventSink) -> LoadedLog:
+    """Load the newest log: the current one, whose tail may be torn, or the highest closed one, which has to be complete.
+
+    Raises:
+        JetError: ``LogFileCorrupt`` (event 465); ``MissingLogFile`` where there is no current log and the highest is not complete.
+    """
+    if logs.current is None:
+        log = await _load(files, logs.archived[max(logs.archived)], on_event, may_be_torn=False)
+        if not log.is_closed:
+            path = join_path(logs.directory, current_log_name(logs.base))
+            raise JetError(JetCode.MissingLogFile, "and the highest closed log is not complete", path=path)
+        return log
+    log = await _load(files, logs.current, on_event, may_be_torn=True)
+    if log.scan.state is LogState.TORN:
+        values = (("position", str(log.end_position)),)
+        on_event(EngineEvent(462, "a torn write at the end of the logs was cut off", Severity.WARNING, log.path, values))
+    if log.scan.from_shadow:
+        on_event(EngineEvent(466, "the last sector of a log was taken from its shadow", Severity.WARNING, log.path))
     return log
 
 
-async def _load_generation(
-    files: FileSystem, logs: LogDirectory, generation: int, scope: RedoScope, on_event: EventSink
-) -> LoadedLog:
-    is_current = generation == scope.generation_last and logs.current is not None
-    path = logs.current if is_current else logs.archived.get(generation)
+async def _load_closed(files: FileSystem, logs: LogDirectory, generation: int, on_event: EventSink) -> LoadedLog:
+    path = logs.archived.get(generation)
     if path is None:
         name = join_path(logs.directory, archived_log_name(logs.base, generation))
         on_event(EngineEvent(450, "there is a gap in the sequence of logs", Severity.ERROR, name))
         raise JetError(JetCode.MissingLogFile, f"generation {generation:#x}", path=name)
+    log = await _load(files, path, on_event, may_be_torn=False)
+    if not log.is_closed:
+        raise JetError(JetCode.LogFileCorrupt, "a closed generation has no end record", path=path)
+    return log
+
+
+async def _load(files: FileSystem, path: str, on_event: EventSink, *, may_be_torn: bool) -> LoadedLog:
     try:
-        log = await load_log(files, path, may_be_torn=is_current)
+        return await load_log(files, path, may_be_torn=may_be_torn)
     except JetError as error:
         if error.code is JetCode.LogFileCorrupt:
             on_event(EngineEvent(465, f"a log is damaged: {error}", Severity.ERROR, path))
         raise
-    if not is_current and not log.is_closed:
-        if generation == scope.generation_last:
-            current = join_path(logs.directory, current_log_name(logs.base))
-            raise JetError(JetCode.MissingLogFile, "the highest closed log is not complete", path=current)
-        raise JetError(JetCode.LogFileCorrupt, "a closed generation has no end record", path=path)
-    if log.scan.state is LogState.TORN:
-        values = (("position", str(log.end_position)),)
-        on_event(EngineEvent(462, "a torn write at the end of the logs was cut off", Severity.WARNING, path, values))
-    if log.scan.from_shadow:
-        on_event(EngineEvent(466, "the last sector of a log was taken from its shadow", Severity.WARNING, path))
-    return log
 
 
 def check_sequence(
@@ -478,10 +492,11 @@ async def recover_database(
     logs = await list_logs(files, parameters.log_directory, parameters.base_name)
     signature = stream.header.signature
     lowest = logs.lowest if logs.lowest is not None else stream.generation
+    last = await load_last(files, logs, on_event)
     scope = RedoScope(
         signature=signature,
         generation_first=max(lowest, header.generation_min_required),
-        generation_last=stream.generation,
+        logs_end=last.end_position,
         page_size=parameters.page_size,
         paths={header.signature: path},
         only=header.signature,
@@ -497,7 +512,7 @@ async def recover_database(
         is_out_of_space=parameters.is_out_of_space,
     )
     try:
-        last = await replay(files, parameters, logs, scope, redo, on_event)
+        await replay(files, parameters, logs, last, scope, redo, on_event)
         database = redo.find(header.signature)
         if database is None:
             raise JetError(JetCode.ConsistentTimeMismatch, "the logs do not mention the database", path=path)

@@ -48,7 +48,7 @@ class RedoScope:
     Attributes:
         signature: identity of the log stream.
         generation_first: first generation that is replayed.
-        generation_last: last generation on disk.
+        logs_end: position behind the last record on disk.
         page_size: page size of the stream's databases.
         paths: where databases are that do not stand where the logs say.
         only: the one database to bring forward, or None for all.
@@ -58,12 +58,17 @@ class RedoScope:
 
     signature: Signature
     generation_first: int
-    generation_last: int
+    logs_end: LogPosition
     page_size: int
     paths: dict[Signature, str] = field(default_factory=dict)
     only: Signature | None = None
     accept_lost_logs: bool = False
     cache_pages: int = 4096
+
+    @property
+    def generation_last(self) -> int:
+        """Last generation on disk."""
+        return self.logs_end.generation
 
 
 @dataclass(slots=True)
@@ -179,7 +184,8 @@ class Redo:
         numbers = sorted(number for number, page in database.pages.items() if page.dbtime)
         for start in range(0, len(numbers), _WRITE_BATCH):
             batch = numbers[start : start + _WRITE_BATCH]
-            await database.file.write_pages([(number, database.pages[number].sealed()) for number in batch])
+            pages = [(number, database.pages[number].sealed()) for number in batch]
+            await database.file.write_pages(pages, self._scope.logs_end)
         database.pages.clear()
 
     async def close_cleanly(self, database: RedoDatabase, position: LogPosition) -> None:
@@ -440,22 +446,19 @@ class Redo:
         )
 
     async def _mend_torn_pages(self, database: RedoDatabase) -> None:
-        """Put whole images from the guard in place of pages whose write was torn."""
+        """Put whole images from the guard in place of pages whose write may be torn."""
         assert database.file is not None, f"database is not open: {database.path}"
         guarded = await self._guard.read()
-        if guarded is None or guarded[0] != database.signature:
+        if guarded is None or guarded.signature != database.signature or guarded.page_size != database.file.page_size:
             return
-        for number, image in guarded[1].items():
-            if len(image) == database.file.page_size and await database.file.is_damaged(number):
-                await database.file.restore_page(number, image)
-                values = (("page", number),)
-                self._on_event(
-                    EngineEvent(_TORN_PAGE, "a torn page was mended from the page guard", path=database.path, values=values)
-                )
-        await database.file.sync()
+        if guarded.position > self._scope.logs_end:
+            return
+        for number in await database.file.mend(guarded):
+            text = "a page was put back from the page guard"
+            self._on_event(EngineEvent(_MENDED, text, path=database.path, values=(("page", number),)))
 
 
-_TORN_PAGE = 399
+_MENDED = 399
 """No event of the vendor's fits; the one for a corrected page comes nearest."""
 _WRITE_BATCH = 256
 

@@ -63,7 +63,7 @@ class Tree:
     """One tree. ``kind`` holds the page flags that say what for (index, long values, space tree, non-unique)."""
 
     def __init__(self, access: PageAccess, root: int, objid: int, pages: PageSource, kind: PageFlag = PageFlag.NONE) -> None:
-        self._access = access
+        self.access = access
         self._pages = pages
         self._flags = CURRENT_FORMAT | kind
         self.root = root
@@ -76,7 +76,7 @@ class Tree:
         """Data of the entry with exactly this sort key, or None."""
         leaf, _ = await self._descend(key)
         while leaf.next and leaf.position(key) == leaf.line_count:
-            neighbour = await self._access.read(leaf.next)
+            neighbour = await self.access.read(leaf.next)
             if not neighbour.line_count or neighbour.sort_keys()[0] > key:
                 break
             leaf = neighbour
@@ -118,7 +118,7 @@ class Tree:
 
     async def _following(self, leaf: Page, dbtime: int, following: int, first: bytes) -> Page:
         """The leaf to go on with behind ``leaf``, which had ``dbtime`` and link ``following`` when its entries were taken."""
-        neighbour = await self._access.read(following)
+        neighbour = await self.access.read(following)
         if leaf.dbtime == dbtime and neighbour.is_leaf and neighbour.objid == self.objid:
             return neighbour
         again, _ = await self._descend(first)
@@ -132,12 +132,12 @@ class Tree:
         """Walk from the root to the leaf that is responsible for ``key`` (None: the last one)."""
         while True:
             path: list[_Step] = []
-            page = await self._access.read(self.root)
+            page = await self.access.read(self.root)
             while not page.is_leaf and page.line_count and len(path) < _DEPTH_MAX:
                 line = page.line_count - 1 if key is None else bisect_right(page.sort_keys(), key, 0, page.line_count - 1)
                 path.append(_Step(page, line, page.dbtime))
-                page = await self._access.read(page.child(line))
-            if path and (await self._access.read(path[-1].page.page_number)).dbtime != path[-1].dbtime:
+                page = await self.access.read(page.child(line))
+            if path and (await self.access.read(path[-1].page.page_number)).dbtime != path[-1].dbtime:
                 continue
             if not page.is_leaf or page.objid != self.objid:
                 text = f"tree {self.objid} leads to a page of tree {page.objid} with flags {int(page.flags):#x}"
@@ -166,7 +166,7 @@ class Tree:
         nodes = leaf.nodes()
         nodes.insert(line, node)
         is_append = line == len(nodes) - 1 and not leaf.next and line > 0
-        async with self._access.macro():
+        async with self.access.macro():
             await self._rewrite(leaf, path, nodes, line, is_append=is_append)
 
     async def replace(self, key: bytes, data: bytes) -> None:
@@ -179,14 +179,14 @@ class Tree:
         leaf, path, line = await self._find(key)
         old = leaf.node(line)
         if len(data) - len(old.data) <= leaf.free_bytes:
-            await self._access.apply(ReplaceNode(leaf.page_number, line, data))
+            await self.access.apply(ReplaceNode(leaf.page_number, line, data))
             return
         node = Node(key, data, old.flags)
         if node_size(node) > leaf.capacity - _ROOT_RESERVE:
             raise JetError(JetCode.RecordTooBig, f"entry of {node_size(node)} bytes, at most {leaf.capacity - _ROOT_RESERVE}")
         nodes = leaf.nodes()
         nodes[line] = node
-        async with self._access.macro():
+        async with self.access.macro():
             await self._rewrite(leaf, path, nodes, line, is_append=False)
 
     async def delete(self, sort_key: bytes) -> bytes:
@@ -198,11 +198,11 @@ class Tree:
         leaf, path, line = await self._find(sort_key)
         data = leaf.node(line).data
         if leaf.line_count > 1 or not path:
-            leaf = await self._access.apply(DeleteNode(leaf.page_number, line))
+            leaf = await self.access.apply(DeleteNode(leaf.page_number, line))
             if path and (leaf.capacity - leaf.free_bytes) * _MERGE_BELOW < leaf.capacity:
                 await self._merge(leaf, path)
             return data
-        async with self._access.macro():
+        async with self.access.macro():
             await self._remove_page(leaf, path)
         return data
 
@@ -219,7 +219,7 @@ class Tree:
         if node_size(node) - (shared - 2 if shared else 0) > page.free_bytes:
             return False
         operation = InsertNode(page.page_number, line, shared, node.key[shared:], node.data, node.flags)
-        await self._access.apply(operation)
+        await self.access.apply(operation)
         return True
 
     # -- splitting --------------------------------------------------------------------------------------------------------
@@ -266,23 +266,23 @@ class Tree:
         for place in range(len(numbers) - 1, 0, -1):
             await self._write(numbers[place], flags, (links[place], links[place + 2]), layouts[place])
         if keeps_first and page.is_leaf:
-            await self._access.apply(SetLinks(numbers[0], links[0], links[2]))
+            await self.access.apply(SetLinks(numbers[0], links[0], links[2]))
         else:
             await self._write(numbers[0], flags, (links[0], links[2]), layouts[0])
         if page.is_leaf and behind and len(numbers) > 1:
-            neighbour = await self._access.read(behind)
-            await self._access.apply(SetLinks(behind, numbers[-1], neighbour.next))
+            neighbour = await self.access.read(behind)
+            await self.access.apply(SetLinks(behind, numbers[-1], neighbour.next))
 
     async def _write(self, number: int, flags: PageFlag, links: tuple[int, int], layout: Layout) -> None:
         if len(layout.nodes) == 1 and not layout.prefix:
             # The new page of an append split: a few small operations instead of a whole image in the log.
             node = layout.nodes[0]
-            await self._access.apply(Format(number, self.objid, int(flags)))
-            await self._access.apply(SetLinks(number, *links))
-            await self._access.apply(InsertNode(number, 0, 0, node.key, node.data, node.flags))
+            await self.access.apply(Format(number, self.objid, int(flags)))
+            await self.access.apply(SetLinks(number, *links))
+            await self.access.apply(InsertNode(number, 0, 0, node.key, node.data, node.flags))
             return
-        image = write_page(self._access.page_size, number, self.objid, int(flags), links, layout)
-        await self._access.apply(Image(number, image))
+        image = write_page(self.access.page_size, number, self.objid, int(flags), links, layout)
+        await self.access.apply(Image(number, image))
 
     async def _point_to(
         self, parent: Page, path: Sequence[_Step], line: int, numbers: Sequence[int], separators: Sequence[bytes]
@@ -294,7 +294,7 @@ class Tree:
         if needed <= parent.free_bytes:
             for place, node in enumerate(added):
                 await self._insert_in_place(parent, line + place, node)
-            await self._access.apply(ReplaceNode(parent.page_number, line + len(added), _pointer(numbers[-1])))
+            await self.access.apply(ReplaceNode(parent.page_number, line + len(added), _pointer(numbers[-1])))
             return
         nodes = parent.nodes()
         nodes[line : line + 1] = [*added, Node(old.key, _pointer(numbers[-1]))]
@@ -315,25 +315,31 @@ class Tree:
         keys = [*separators, b""]
         entries = [Node(key, _pointer(number)) for key, number in zip(keys, numbers, strict=True)]
         flags = self._flags | PageFlag.ROOT | (PageFlag.PARENT_OF_LEAF if is_leaf else PageFlag.NONE)
-        image = write_page_with_header(
-            self._access.page_size, root.page_number, self.objid, int(flags), (0, 0), header, entries
-        )
-        await self._access.apply(Image(root.page_number, image))
+        image = write_page_with_header(self.access.page_size, root.page_number, self.objid, int(flags), (0, 0), header, entries)
+        await self.access.apply(Image(root.page_number, image))
 
     # -- shrinking --------------------------------------------------------------------------------------------------------
 
     async def _merge(self, leaf: Page, path: list[_Step]) -> None:
-        """Move the entries of a nearly empty leaf to its right neighbour under the same parent, where they fit."""
-        parent, line, _ = path[-1]
-        if line + 1 >= parent.line_count:
-            return
-        right = await self._access.read(parent.child(line + 1))
-        layout = lay_out([*leaf.nodes(), *right.nodes()], prefix_before=right.external_header)
+        """Put the entries of a nearly empty leaf and of a neighbour under the same parent on one page, where they fit."""
+        parent, line, dbtime = path[-1]
+        if line + 1 < parent.line_count:
+            right = await self.access.read(parent.child(line + 1))
+            if await self._merge_right(leaf, right, path):
+                return
+        if line:
+            left = await self.access.read(parent.child(line - 1))
+            await self._merge_right(left, leaf, [*path[:-1], _Step(parent, line - 1, dbtime)])
+
+    async def _merge_right(self, left: Page, right: Page, path: list[_Step]) -> bool:
+        """Move what ``left`` holds to ``right``, unless that would fill it; ``path`` leads to ``left``."""
+        layout = lay_out([*left.nodes(), *right.nodes()], prefix_before=right.external_header)
         if layout.size > right.capacity * 3 // 4:
-            return
-        async with self._access.macro():
+            return False
+        async with self.access.macro():
             await self._write(right.page_number, right.flags, (right.previous, right.next), layout)
-            await self._remove_page(leaf, path)
+            await self._remove_page(left, path)
+        return True
 
     async def _remove_page(self, page: Page, path: Sequence[_Step]) -> None:
         """Take a page whose entries are gone or moved out of its parent and out of the chain, and give it back."""
@@ -346,30 +352,30 @@ class Tree:
             await self._remove_page(parent, path[:-1])
         if page.is_leaf:
             await self._unchain(page)
-        await self._access.apply(Format(page.page_number, self.objid, int(CURRENT_FORMAT | PageFlag.EMPTY)))
+        await self.access.apply(Format(page.page_number, self.objid, int(CURRENT_FORMAT | PageFlag.EMPTY)))
         await self._pages.free_page(page.page_number)
 
     async def _remove_pointer(self, parent: Page, line: int) -> None:
         if line == parent.line_count - 1:
             # The entry before takes over everything to its right: the empty key goes to its child.
             line -= 1
-            await self._access.apply(ReplaceNode(parent.page_number, line + 1, parent.node(line).data))
-        await self._access.apply(DeleteNode(parent.page_number, line))
+            await self.access.apply(ReplaceNode(parent.page_number, line + 1, parent.node(line).data))
+        await self.access.apply(DeleteNode(parent.page_number, line))
 
     async def _empty_root(self, root: Page) -> None:
         flags = self._flags | PageFlag.ROOT | PageFlag.LEAF
         header = root.external_header
         image = write_page_with_header(root.size, root.page_number, self.objid, int(flags), (0, 0), header, ())
-        await self._access.apply(Image(root.page_number, image))
+        await self.access.apply(Image(root.page_number, image))
 
     async def _unchain(self, page: Page) -> None:
         before, behind = page.previous, page.next
         if before:
-            left = await self._access.read(before)
-            await self._access.apply(SetLinks(before, left.previous, behind))
+            left = await self.access.read(before)
+            await self.access.apply(SetLinks(before, left.previous, behind))
         if behind:
-            right = await self._access.read(behind)
-            await self._access.apply(SetLinks(behind, before, right.next))
+            right = await self.access.read(behind)
+            await self.access.apply(SetLinks(behind, before, right.next))
 
 
 _ROOT_RESERVE = 16
