@@ -130,22 +130,24 @@ class CopyOnWriteProvider(Provider):
         attached.set_filter()
         return True
 
-    def _settle(self) -> None:
-        """Decide what a crash in the middle of a commit left pending: whole if any volume of the set has its entry, else gone.
-
-        Done at first use, when the machine has attached its volumes. What went with a lost disk is left out first.
-        """
+    def _forget_absent(self) -> None:
+        """Leave out what went with a lost disk."""
         for attached in self._attached.values():
             if not attached.is_current:
                 attached.area.forget(attached.absence)
+
+    def _settle(self) -> None:
+        """Decide what a crash in the middle of a commit left pending: whole if any volume of the set has its entry, else gone.
+
+        Done at first use, when the machine has attached its volumes; nothing is pending between two calls later on.
+        """
+        self._forget_absent()
         pending = [(attached, store) for attached, store in self._stores() if store.is_pending]
-        in_the_making = self._set.snapshot_set_id if self._set else None
         committed = {store.information.snapshot_set_id for _, store in self._stores() if not store.is_pending}
         for attached, store in pending:
-            set_id = store.information.snapshot_set_id
-            if set_id in committed:
+            if store.information.snapshot_set_id in committed:
                 attached.area.publish(store, is_pending=False)
-            elif set_id != in_the_making:
+            else:
                 self._drop(attached, store)
 
     def _stores(self) -> Iterator[tuple[AttachedVolume, Store]]:
@@ -302,6 +304,7 @@ class CopyOnWriteProvider(Provider):
                 f"{call}: expected the shadow copy set in the making, found {snapshot_set_id}",
                 hresult=HResult.VSS_E_OBJECT_NOT_FOUND,
             )
+        self._forget_absent()
         current.require(stage, call)
         return current
 

@@ -154,7 +154,7 @@ class DiffArea:
 
     def _copy(self, first: int, last: int) -> None:
         try:
-            while first >= 0:
+            while True:
                 try:
                     self._save_missing(first, last)
                     return
@@ -162,7 +162,7 @@ class DiffArea:
                     if len(self.stack) < 2:
                         raise
                 self._make_room()
-                first = self._copied.find(0, first, last + 1)
+                first = self._copied.find(0, first, last + 1)  # what was saved before the room ran out stays saved
         except VolumeError as error:
             self.lose_all(f"copy-on-write failed: {error.message}")
 

@@ -66,11 +66,6 @@ class SnapshotSet:
     members: list[Member] = field(default_factory=list)
     devices: list[WritableSnapshotDevice] = field(default_factory=list)
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether the set exists for good."""
-        return self.stage is Stage.CREATED
-
     def require(self, stage: Stage, call: str) -> None:
         """Refuse ``call`` unless the set has come exactly this far and is whole.
 

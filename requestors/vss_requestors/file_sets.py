@@ -2,7 +2,8 @@
 
 Expansion happens on the shadow copy and never on the live volume ("Overview of actual backup of files"): what is there is what
 was there at the point in time. Which file sets count, wildcards and exclusions are ``vss.documents``' rules; here are the walk,
-the files a writer says have changed, and that a name without wildcards that is missing is reported, not passed over.
+the files a writer says have changed, and that what must be there and is not (a name without
+wildcards, any database file set) is reported, not passed over.
 """
 
 from __future__ import annotations
@@ -105,19 +106,19 @@ class FileSetExpander:
         for spec in component.files:
             since = _differenced_since(spec, differenced)
             if is_backed_up(spec, backup_type) or since is not None:
-                await self._add_spec(spec, owner, excluded, since or 0)
+                await self._add_spec(spec, owner, excluded, since)
 
-    async def _add_spec(self, spec: FileSpec, owner: Owner, excluded: Sequence[ExcludedFiles], since_ns: int) -> None:
+    async def _add_spec(self, spec: FileSpec, owner: Owner, excluded: Sequence[ExcludedFiles], since_ns: int | None) -> None:
         place = (spec.alternate_location or spec.path).rstrip("\\")
         normal = spec.path.rstrip("\\")
         found = await self._find(place, spec.filespec, spec.recursive)
-        if not found and not has_wildcard(spec.filespec):
+        if not found and (spec.kind is FileSpecKind.DATABASE_FILES or not has_wildcard(spec.filespec)):
             self.missing.append(MissingFile(f"{normal}\\{spec.filespec}", owner))
         for source_path, size_bytes, modified_ns in found:
             machine_path = normal + source_path[len(place) :]
             if any(is_in_file_set(machine_path, each.path, each.filespec, each.recursive) for each in excluded):
                 continue
-            if modified_ns <= since_ns:
+            if since_ns is not None and modified_ns <= since_ns:
                 continue
             planned = self._planned.setdefault(
                 machine_path.casefold(),
@@ -155,12 +156,12 @@ async def _walk(files: FileSystem, directory: str, filespec: str, recursive: boo
 
 
 def _differenced_since(spec: FileSpec, differenced: Sequence[DifferencedFile]) -> int | None:
-    """The wall instant after which a file of ``spec`` counts as changed, where the writer gave one; time 0 means all."""
+    """The wall instant after which a file of ``spec`` counts as changed, where the writer gave one; -1 (all) for time 0."""
     for each in differenced:
         if (each.path.rstrip("\\").casefold(), each.filespec.casefold(), each.recursive) == (
             spec.path.rstrip("\\").casefold(),
             spec.filespec.casefold(),
             spec.recursive,
         ):
-            return max(0, each.last_modify_time * 100 - _FILETIME_EPOCH_NS)
+            return each.last_modify_time * 100 - _FILETIME_EPOCH_NS if each.last_modify_time else -1
     return None

@@ -8,6 +8,7 @@ import pytest
 
 from vss.errors import VolumeDamagedError
 from vss.volumes.block_store import MemoryStore
+from vss_providers.catalog_slots import CatalogSlots
 from vss_providers.on_disk.catalog import (
     FREE,
     FREE_PAIR,
@@ -113,3 +114,13 @@ def test_a_pending_pair_is_free_to_readers_and_complete_to_its_writer() -> None:
 
     device.write(at, FREE_PAIR)
     assert read_pending(device, FIRST) == []
+
+
+def test_slots_are_handed_out_from_the_front_and_end_some_time() -> None:
+    slots = CatalogSlots(empty(9), FIRST)
+    every = [at for index in range(9) for at in pair_offsets(FIRST + index * BLOCK_SIZE)]
+
+    assert slots.free_pair([every[0], every[2]]) == every[1]
+    assert len(every) >= 512
+    with pytest.raises(AssertionError, match="567 slots"):
+        slots.free_pair(every)

@@ -400,6 +400,23 @@ def test_deleting_one_leaves_the_others() -> None:
     in_world(story)
 
 
+def test_a_deletion_that_fails_leaves_the_shadow_copy_there() -> None:
+    async def main(ports: Ports) -> None:
+        store = FaultyStore(MemoryStore(SIZE, name="D:"))
+        world = World(ports)
+        await world.add("D:", store)
+        (snapshot_id,) = await world.create()
+        store.arm(StoreFault(StoreEffect.WRITE_ERROR, SIZE))
+
+        with pytest.raises(ProviderVetoError, match=r"deleting shadow copy .* input/output error"):
+            await world.provider.delete_snapshot(snapshot_id)
+
+        assert await world.read_file(snapshot_id) == b"before D:"
+        await world.provider.delete_snapshot(snapshot_id)
+
+    run(main)
+
+
 def test_the_volume_is_filtered_only_while_there_are_shadow_copies() -> None:
     async def story(world: World) -> None:
         (snapshot_id,) = await world.create()
@@ -612,9 +629,9 @@ def test_shadow_copies_go_with_the_disk_they_are_on() -> None:
             device.read(0, 512)
         with pytest.raises(VolumeWriteError, match="volume D: was lost or replaced"):
             await write_and_sync(file, b"late")
-        assert await world.provider.query() == []
         with pytest.raises(InsufficientStorageError, match="was lost"):
             await world.provider.post_final_commit_snapshots(SET)
+        assert await world.provider.query() == []
 
     in_world(story)
 
@@ -710,6 +727,31 @@ def test_a_crash_in_the_commit_leaves_the_set_whole_or_gone(survives: int) -> No
         assert [len(read_with_reader(store)) for store in world.stores] == [len(found) // 3] * 3
 
     in_world(story, names="DLM")
+
+
+def test_what_a_crash_left_pending_is_settled_before_a_new_set_begins() -> None:
+    async def main(ports: Ports) -> None:
+        world = World(ports)
+        stores = [FaultyStore(MemoryStore(SIZE, name=name)) for name in ("D:", "L:")]
+        for store in stores:
+            await world.add(store.name, store)
+        await world.prepare(SET, PERSISTENT)
+        first, second = (member.prepared for member in world.provider._set.members)  # type: ignore[union-attr]
+        areas = [world.provider.diff_area(volume) for volume in world.volumes]
+        areas[0].begin(first, 1)
+        areas[1].begin(second, 1)
+        areas[1].publish(second, is_pending=True)
+        areas[0].publish(first, is_pending=False)
+        await world.restart()
+        stores[1].arm(StoreFault(StoreEffect.WRITE_ERROR, SIZE))
+
+        with pytest.raises(ProviderVetoError, match="volume D: could not be taken up: L:: writing"):
+            await world.prepare(OTHER_SET)
+        await world.create(OTHER_SET)
+
+        assert len(await world.provider.query()) == 4
+
+    run(main)
 
 
 def record_writes(store: BlockStore, index: int, writes: list[tuple[int, int, bytes]]) -> None:

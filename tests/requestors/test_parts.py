@@ -18,6 +18,7 @@ from vss.documents import (
     DifferencedFile,
     ExcludedFiles,
     FileSpec,
+    FileSpecKind,
     NewTarget,
     RestoreMethod,
     RestoreMethodKind,
@@ -54,7 +55,7 @@ from vss.ports import NANOSECONDS, Ports
 from vss.real import run_real
 from vss.simulation import run
 from vss.simulation.memory_files import MemoryFiles
-from vss.volumes import BlockVolume, MemoryStore, VolumeNamespace
+from vss.volumes import BlockVolume, HostVolume, MemoryStore, VolumeNamespace
 from vss_requestors.backup_result import exit_code
 from vss_requestors.backup_types import type_warnings
 from vss_requestors.blocking_work import finished
@@ -303,6 +304,38 @@ def test_only_changed_files_of_a_differenced_set_are_planned() -> None:
         changed = DifferencedFile("D:\\a\\", "*.TXT", False, since)
         await expander.add(group(spec), OWNER, BackupType.INCREMENTAL, (), (other, changed))
         assert [file.machine_path for file in expander.planned] == ["D:\\a\\new.txt"]
+        volume.close()
+
+    run(main)
+
+
+def test_files_whose_time_is_unknown_are_planned() -> None:
+    """A host directory knows no times before its first change: they read as 0."""
+
+    async def main(ports: Ports) -> None:
+        ports.files.make_directory(Path("/host"))
+        ports.files.write_atomically(Path("/host/db.edb"), b"x")
+        volume = HostVolume(ports, "D:", Path("/host"), volume_id=Guid(int=1), is_link=lambda path: False)
+        expander = FileSetExpander({"D:": volume.files})
+        await expander.add(group(FileSpec("D:\\", "*.edb")), OWNER, BackupType.FULL)
+        all_times = DifferencedFile("D:\\", "*.log", False, 0)
+        ports.files.write_atomically(Path("/host/1.log"), b"x")
+        await expander.add(group(FileSpec("D:\\", "*.log")), OWNER, BackupType.FULL, (), (all_times,))
+        assert [file.machine_path for file in expander.planned] == ["D:\\1.log", "D:\\db.edb"]
+
+    run(main)
+
+
+def test_a_database_file_set_without_files_is_missing() -> None:
+    async def main(ports: Ports) -> None:
+        volume = await shadow_copy(ports, [])
+        expander = FileSetExpander({"D:": volume.files})
+        specs = (
+            FileSpec("D:\\a", "*.edb", kind=FileSpecKind.DATABASE_FILES),
+            FileSpec("D:\\a", "*.log", kind=FileSpecKind.DATABASE_LOG_FILES),
+        )
+        await expander.add(group(*specs, kind=ComponentType.DATABASE), OWNER, BackupType.FULL)
+        assert [each.machine_path for each in expander.missing] == ["D:\\a\\*.edb"]
         volume.close()
 
     run(main)

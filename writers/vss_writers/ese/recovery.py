@@ -414,13 +414,13 @@ async def load_last(files: FileSystem, logs: LogDirectory, on_event: EventSink) 
     """Load the newest log: the current one, whose tail may be torn, or the highest closed one, which has to be complete.
 
     Raises:
-        JetError: ``LogFileCorrupt`` (event 465); ``MissingLogFile`` where there is no current log and the highest is not complete.
+        JetError: ``LogFileCorrupt`` (event 465); ``MissingLogFile`` where the highest closed one is not complete.
     """
     if logs.current is None:
         log = await _load(files, logs.archived[max(logs.archived)], on_event, may_be_torn=False)
         if not log.is_closed:
             path = join_path(logs.directory, current_log_name(logs.base))
-            raise JetError(JetCode.MissingLogFile, "and the highest closed log is not complete", path=path)
+            raise JetError(JetCode.MissingLogFile, "the highest closed log is not complete", path=path)
         return log
     log = await _load(files, logs.current, on_event, may_be_torn=True)
     if log.scan.state is LogState.TORN:

@@ -1,0 +1,57 @@
+"""Fills the generated parts of the documentation: ``python docs/refresh.py``. A test compares them with what they come from.
+
+README.md: an excerpt of the demo's output, and the writer's state diagram. docs/states.md and docs/exit-codes.md: whole pages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from vss.cli.exit_codes_page import page
+from vss.machines import diagram, writer
+
+ROOT = Path(__file__).parent.parent
+EXCERPT_LINES = 46
+"""How much of the demo the README shows: its first act."""
+
+
+def demo_excerpt() -> str:
+    """Return the first lines of what ``vss demo`` prints."""
+    from vss_requestors.demo.command import demo
+
+    result = CliRunner().invoke(demo, [], catch_exceptions=False)
+    lines = result.output.splitlines()
+    return "\n".join([*lines[:EXCERPT_LINES], "…", *_verdicts(lines)]) + "\n"
+
+
+def _verdicts(lines: Sequence[str]) -> list[str]:
+    """Titles of the later acts, and the verdict."""
+    return [line for line in lines[EXCERPT_LINES:] if line.startswith(("Act ", "Verdict"))]
+
+
+def writer_diagram() -> str:
+    """Return the writer's machine as Mermaid."""
+    return diagram.mermaid(diagram.writer_edges(), writer.WriterState.STABLE.name)
+
+
+def filled_readme(text: str, *, excerpt: str, states: str) -> str:
+    """Return README.md with its generated blocks replaced."""
+    text = re.sub(r"```text\n(?=```|The laboratory).*?```", lambda _: f"```text\n{excerpt}```", text, count=1, flags=re.DOTALL)
+    return re.sub(r"```mermaid\n.*?```", lambda _: f"```mermaid\n{states}```", text, count=1, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Rewrite the files."""
+    readme = ROOT / "README.md"
+    text = readme.read_text("utf-8")
+    readme.write_text(filled_readme(text, excerpt=demo_excerpt(), states=writer_diagram()), "utf-8")
+    (ROOT / "docs" / "states.md").write_text(diagram.document(), "utf-8")
+    (ROOT / "docs" / "exit-codes.md").write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
