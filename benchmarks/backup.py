@@ -121,9 +121,7 @@ async def _backup(ports: Ports, source: Path, target: Path, *, with_pages: bool)
     provider = DirectoryProvider()
     provider.live = volume.files
     await coordinator.add_provider(provider)
-    component = Component(
-        ComponentType.DATABASE, "Store", files=(FileSpec("D:\\", "*.edb", kind=FileSpecKind.DATABASE_FILES),)
-    )
+    component = Component(ComponentType.DATABASE, "Store", files=(FileSpec("D:\\", "*.edb", kind=FileSpecKind.DATABASE_FILES),))
     writer = StubWriter("Store", components=(component,))
     coordinator.add_writer(writer)
     verifiers = {writer.writer_class_id: PageVerifier(writer.writer_class_id)} if with_pages else {}

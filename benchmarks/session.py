@@ -67,6 +67,7 @@ async def _rounds(ports: Ports) -> tuple[list[float], list[float]]:
     for _ in range(_ROUNDS):
         tasks.append(await _timed(_tasks) / _TASKS)
         sessions.append(await _timed(lambda: _sessions(scene)) / _SESSIONS)
+        await ports.clock.sleep(1)  # the loop bounds the steps of one instant
     scene.assert_nothing_left()
     return sessions, tasks
 

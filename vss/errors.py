@@ -76,6 +76,13 @@ class SetInProgressError(VssError):
     exit_code = ExitCode.SET_IN_PROGRESS
 
 
+class LabInUseError(VssError):
+    """Another process is running the machine; try again when it is done."""
+
+    default_hresult = HResult.VSS_E_BAD_STATE
+    exit_code = ExitCode.SET_IN_PROGRESS
+
+
 class DocumentError(VssError):
     """A document is malformed, hostile, or of the wrong schema; names line and reason."""
 

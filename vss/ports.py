@@ -81,6 +81,14 @@ class HostFile(Protocol):
         ...
 
 
+class HostLock(Protocol):
+    """An exclusive lock that is held. The host gives it back when the process ends, however that happens."""
+
+    def close(self) -> None:
+        """Give the lock back; calling it twice is harmless."""
+        ...
+
+
 class HostFiles(Protocol):
     """The host's file tree. Synchronous: wrap long work in ``Ports.blocking``. Errors are the ``OSError`` of the host."""
 
@@ -130,6 +138,10 @@ class HostFiles(Protocol):
 
     def free_bytes(self, path: Path) -> int:
         """Return the room left where ``path`` stands."""
+        ...
+
+    def lock(self, path: Path) -> HostLock:
+        """Take the exclusive lock on the file at ``path``, made empty where missing; ``BlockingIOError`` when it is taken."""
         ...
 
 

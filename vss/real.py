@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
 import random
@@ -226,6 +227,34 @@ class RealFiles:
         """Return the room left for an ordinary user where ``path`` stands."""
         room = os.statvfs(self._check(path))
         return room.f_bavail * room.f_frsize
+
+    def lock(self, path: Path) -> RealLock:
+        """Take the exclusive lock on the file at ``path``, made empty where missing; ``BlockingIOError`` when it is taken.
+
+        The kernel gives it back when the process ends, killed or not. The file stays: removing it would let two processes
+        hold locks on two files of one name.
+        """
+        descriptor = os.open(self._check(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return RealLock(descriptor)
+
+
+class RealLock:
+    """A lock of the kernel (``flock``) on an open file of its own."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Own ``descriptor``, which holds the lock."""
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Give the lock back; calling it twice is harmless."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class RealProcesses:

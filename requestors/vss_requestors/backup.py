@@ -302,7 +302,7 @@ class BackupRun:
             self._warnings.append(f"the session was not released cleanly: {error.message}")
 
     async def _reseal(self) -> None:
-        """Bring seal and event log up to date with how the session ended; the set is good without, so a failure is a warning."""
+        """Bring seal and event log up to date with how the session ended; the set is good without: failing is a warning."""
         if self._set is None:
             return
         finished_ns = self._ports.clock.wall_ns()

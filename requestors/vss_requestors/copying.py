@@ -1,8 +1,8 @@
 """Streaming bytes from a shadow copy into a backup set, hashed on the way.
 
-The source is always the file system of a shadow copy that the caller opened; this module knows no other. Three things run
-beside one another in the real world: reading on the loop, writing and hashing each on a thread of ``Ports.blocking``, every
-batch of one kind after the one before it. At most three batches are in memory. Each file is durable when its copy is done.
+The source is always the file system of a shadow copy that the caller opened; this module knows no other. Four things run
+beside one another in the real world: reading on the loop; writing, hashing and sending to the disk each on a thread of
+``Ports.blocking``, every batch of one kind after the one before it. At most three batches are in memory. Each file is durable when its copy is done.
 
 Sizes come from measurement: writing pieces larger than 256 KiB is slower into a page cache, and a thread hop costs tens of
 microseconds, so a hop carries a batch of several pieces.
@@ -29,6 +29,9 @@ PIECE_BYTES = 1 << 20
 
 WRITE_BYTES = 256 << 10
 BATCH_BYTES = 4 << 20
+
+SYNC_BYTES = 32 << 20
+"""How much may be written before it is sent to the disk, beside everything else, so that hashing hides the disk's time."""
 
 COPY_BYTES_PER_S = 1e9
 """What copying costs in virtual time."""
@@ -81,6 +84,11 @@ class _Lane:
         await self.settle()
         self._under_way = asyncio.ensure_future(_awaited(self._ports.blocking(work, cost_s=cost_s)))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self._under_way is None or self._under_way.done()
+
     async def settle(self) -> None:
         """Wait for what is under way. Shielded: a thread cannot be cancelled, and ``leave`` must still find it."""
         if self._under_way is not None:
@@ -121,8 +129,8 @@ async def copy_file(
     """
     size_bytes = source.size_bytes
     hasher = PieceHasher()
-    writing, hashing = _Lane(ports), _Lane(ports)
-    done_bytes = 0
+    writing, hashing, syncing = _Lane(ports), _Lane(ports), _Lane(ports)
+    done_bytes = synced_bytes = 0
     try:
         while done_bytes < size_bytes:
             pieces = await _read_batch(source, done_bytes, min(BATCH_BYTES, size_bytes - done_bytes))
@@ -130,15 +138,18 @@ async def copy_file(
             await writing.start(_write_work(target, name, done_bytes, pieces), batch_bytes / COPY_BYTES_PER_S)
             await hashing.start(_hash_work(hasher, pieces))
             done_bytes += batch_bytes
+            if done_bytes - synced_bytes >= SYNC_BYTES and syncing.is_idle:
+                synced_bytes = done_bytes
+                await syncing.start(_sync_work(target, name))
             if progress is not None:
                 progress(source.path, done_bytes, size_bytes)
             await throttle.passed(batch_bytes)
         await writing.start(_sync_work(target, name))
-        await hashing.settle()
-        await writing.settle()
+        for lane in (hashing, syncing, writing):
+            await lane.settle()
     finally:
-        await writing.leave()
-        await hashing.leave()
+        for lane in (writing, hashing, syncing):
+            await lane.leave()
     return hasher.digests()
 
 

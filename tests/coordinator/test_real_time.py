@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from vss_providers.copy_on_write import CopyOnWriteProvider
-from vss_requestors.backup import BackupRequestor
-from vss_requestors.verify import verify_set
 
 from vss.coordinator import Coordinator, Session
 from vss.documents import BackupType
@@ -24,6 +21,9 @@ from vss.roles.writer import WriterContext
 from vss.simulation import SimulationLoop
 from vss.testing import StubWriter
 from vss.volumes import BlockVolume, ImageStore, VolumeNamespace
+from vss_providers.copy_on_write import CopyOnWriteProvider
+from vss_requestors.backup import BackupRequestor
+from vss_requestors.verify import verify_set
 
 CONTENT = bytes(range(256)) * 512
 

@@ -48,6 +48,18 @@ class HostFilesContract(ABC):
         file.close()
         assert files.read_bytes(root / "a") == b"hel--\0\0\0world"
 
+    def test_a_lock_is_exclusive_until_it_is_given_back(self, files: HostFiles, root: Path) -> None:
+        lock = files.lock(root / ".lock")
+        refused(errno.EWOULDBLOCK, lambda: files.lock(root / ".lock"))
+        other = files.lock(root / "other")
+        lock.close()
+        lock.close()
+        files.lock(root / ".lock").close()
+        other.close()
+        assert files.list_directory(root) == [".lock", "other"]
+        assert files.read_bytes(root / ".lock") == b""
+        refused(errno.ENOENT, lambda: files.lock(root / "missing" / ".lock"))
+
     def test_writing_overwrites_across_the_end(self, files: HostFiles, root: Path) -> None:
         files.write_atomically(root / "a", b"0123456789")
         file = files.open(root / "a", write=True)

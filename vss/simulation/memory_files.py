@@ -25,6 +25,7 @@ class _Node:
     data: bytearray = field(default_factory=bytearray)
     children: dict[str, _Node] | None = None
     has_name: bool = True
+    lock: _MemoryLock | None = None
 
 
 def _error(number: int, path: Path) -> OSError:
@@ -89,6 +90,21 @@ class _MemoryFile:
         """Release the handle; calling it twice is harmless."""
         if self._is_open:
             self._is_open = False
+            self._files.forget_handle(self._node, self._path)
+
+
+class _MemoryLock:
+    """A lock that is held; its file counts as open."""
+
+    def __init__(self, files: MemoryFiles, node: _Node, path: Path) -> None:
+        self._files = files
+        self._node = node
+        self._path = path
+
+    def close(self) -> None:
+        """Give the lock back; calling it twice is harmless."""
+        if self._node.lock is self:
+            self._node.lock = None
             self._files.forget_handle(self._node, self._path)
 
 
@@ -260,6 +276,16 @@ class MemoryFiles:
         """Return the room left."""
         self._node(path)
         return self.capacity_bytes - self._used
+
+    def lock(self, path: Path) -> _MemoryLock:
+        """Take the exclusive lock on the file at ``path``, made empty where missing; ``BlockingIOError`` when it is taken."""
+        self.open(path, write=True, create=True).close()
+        node = self._node(path)
+        if node.lock is not None:
+            raise _error(errno.EWOULDBLOCK, path)
+        node.lock = _MemoryLock(self, node, path)
+        self._handles.append((node, path))
+        return node.lock
 
     # -- room and handles ------------------------------------------------------------------------------------------------------
 

@@ -308,16 +308,19 @@ def test_a_scan_goes_on_where_its_page_was_split_or_removed() -> None:
         for number in range(0, 400, 2):
             await tree.insert(number_key(number), bytes(60))
         found: list[int] = []
+        added: set[int] = set()
         async for nodes in tree.leaves():
             found += [int.from_bytes(node.key, "big") for node in nodes]
             at = found[-1]
-            for number in range(max(0, at - 30), at + 60):
-                if number % 2:
-                    await tree.insert(number_key(number + 1000 * len(found)), bytes(60))
-            for number in range(at - 40, at):
-                if await tree.get(number_key(max(0, number))) is not None and number < at - 2:
-                    await tree.delete(number_key(max(0, number)))
-        assert [number for number in found if number < 400] == list(range(0, 400, 2))
+            for number in range(max(1, at - 31) | 1, min(400, at + 30), 2):
+                if number not in added:
+                    added.add(number)
+                    await tree.insert(number_key(number), bytes(60))
+            for number in range(0, at - 40, 2):
+                if await tree.get(number_key(number)) is not None:
+                    await tree.delete(number_key(number))
+        assert found == sorted(found)
+        assert [number for number in found if number % 2 == 0] == list(range(0, 400, 2))
 
     run(main())
 

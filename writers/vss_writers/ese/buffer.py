@@ -3,7 +3,8 @@
 Rules:
 - write-ahead: a page is written only after the log is flushed behind its last change;
 - no-steal: a page changed by the open transaction is not written; its before-image serves rollback and readers outside;
-- ``first`` of a dirty page is the position of its oldest change that is not in the file; the checkpoint never passes it;
+- ``first`` of a dirty page is where the transaction of its oldest change that is not in the file began; the checkpoint never
+  passes it;
 - clean pages are evicted beyond ``cache_pages``, oldest use first; dirty ones and those somebody holds stay the same object.
 
 Recovery redoes committed transactions only, so nothing of an open one may reach the file except blank pages at its end.
@@ -42,6 +43,11 @@ class LogSink(Protocol):
         """Where the next record will stand."""
         ...
 
+    @property
+    def begun_at(self) -> LogPosition | None:
+        """Where the open transaction began: redo of any of its changes has to start there."""
+        ...
+
     async def append(self, record: bytes) -> LogPosition:
         """Add a record; not durable yet."""
         ...
@@ -59,7 +65,7 @@ class BufferedPage(Page):
 
 @dataclass(slots=True)
 class DirtyPage:
-    """A page that differs from the file: its oldest and its newest change."""
+    """A page that differs from the file: begin of the transaction of its oldest change, position of its newest."""
 
     page: BufferedPage
     first: LogPosition
@@ -156,7 +162,7 @@ class BufferedPages:
             self.objid_last = max(self.objid_last, operation.objid)
         dirty = self._dirty.get(number)
         if dirty is None:
-            self._dirty[number] = DirtyPage(page, position, position)
+            self._dirty[number] = DirtyPage(page, self._log.begun_at or position, position)
         else:
             dirty.last = position
         return page

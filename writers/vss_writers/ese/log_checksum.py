@@ -5,6 +5,9 @@ from the start of its own sector to the end of a whole number of sectors (``SHOR
 the data inside its own sector (``SHORT_OFF``). That last sector is written a second time behind itself, as its *shadow*.
 Space never written holds a fill pattern.
 
+XOR sums cannot see two lost sectors with equal content. Where a range is followed by another one, the stream therefore puts a
+CRC-32 of the range's data into a NOP2 record right before the next LRCHECKSUM; a range that has it must match it as well.
+
 ``scan`` judges a log. Sectors are atomic, so after power loss a sector holds what was written last or what stood there before:
 the pattern or an old shadow. A bad range that contains such a sector, with nothing but pattern behind the range, is a **torn**
 write, and the log ends before it. Anything else that does not match is **damage**: acknowledged records may be behind it.
@@ -15,6 +18,7 @@ Sources: published engine, logread_legacy.cxx (FValidLRCKRecord, UlComputeChecks
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from enum import Enum
 
@@ -22,7 +26,7 @@ import numpy as np
 
 from vss_writers.ese.files import SECTOR_SIZE
 from vss_writers.ese.log_file import LOG_HEADER_SIZE
-from vss_writers.ese.log_records import RecordType
+from vss_writers.ese.log_records import FlushCheck, RecordType
 
 CHECKSUM_SIZE = 22
 SHORT_ON = 0x9A
@@ -155,7 +159,7 @@ class _Scanner:
             if record is None or (record.short_flag == SHORT_OFF and not self._range_holds(offset, record)):
                 return self._end_before(offset)
             end = offset + CHECKSUM_SIZE + record.forwards
-            if not self._range_holds(offset, record):
+            if not self._range_holds(offset, record) or (record.next and not self._is_complete(offset, record)):
                 return self._torn_range(offset, end)
             self._last = offset
             self._valid_end = end
@@ -200,6 +204,20 @@ class _Scanner:
 
     def _range_holds(self, offset: int, record: ChecksumRecord) -> bool:
         return self._range_sum(offset, record) == record.checksum
+
+    def _is_complete(self, offset: int, record: ChecksumRecord) -> bool:
+        """Whether a range whose sum holds has all its sectors: by the CRC behind it, or because none holds the fill pattern."""
+        start = offset + CHECKSUM_SIZE
+        next_at = start + record.next
+        following = self._structure(next_at)
+        if following is not None and (following.short_flag == SHORT_ON or self._range_holds(next_at, following)):
+            at = next_at - FlushCheck.LAYOUT.size
+            kind, size, crc = FlushCheck.LAYOUT.unpack_from(self._data, at)
+            if kind == RecordType.NOP2 and size == FlushCheck.DATA_SIZE:
+                return zlib.crc32(memoryview(self._data)[start:at]) == int(crc)
+        first = offset - offset % SECTOR_SIZE + SECTOR_SIZE
+        sectors = range(first, start + record.forwards, SECTOR_SIZE)
+        return all(self._data[at : at + SECTOR_SIZE] != FILL_SECTOR for at in sectors)
 
     def _is_pattern(self, start: int, end: int) -> bool:
         return self._data[start:end] == FILL_SECTOR * ((end - start) // SECTOR_SIZE)

@@ -36,7 +36,7 @@ class LoadedLog:
         scan: how far it can be believed.
         data_end: offset behind the last complete record.
         is_closed: whether an End record closes the generation.
-        record_count: records in it, without padding and checksums.
+        records: its records with their positions, padding and checksums left out.
     """
 
     path: str
@@ -44,16 +44,12 @@ class LoadedLog:
     scan: LogScan
     data_end: int
     is_closed: bool
-    record_count: int
+    records: list[tuple[LogPosition, LogRecord]]
 
     @property
     def end_position(self) -> LogPosition:
         """Position behind the last complete record."""
         return position_at(self.header.generation, self.data_end)
-
-    def records(self) -> Iterator[tuple[LogPosition, LogRecord]]:
-        """Yield the records with their positions, padding and checksums left out."""
-        yield from _records(self.scan.data, self.header.generation, self.data_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,48 +152,35 @@ def judge_log(data: bytes, path: str, *, may_be_torn: bool) -> LoadedLog:
         detail = f"records are {verdict.state.value}, good up to {position_at(header.generation, verdict.valid_end)}"
         raise JetError(JetCode.LogFileCorrupt, detail, path=path, offset=verdict.bad_offset)
     data_end = LOG_HEADER_SIZE
-    count = 0
+    records: list[tuple[LogPosition, LogRecord]] = []
     is_closed = False
     for offset, record, end in _walk(verdict, path):
         if is_closed:
             raise JetError(JetCode.LogFileCorrupt, "records follow the end of the generation", path=path, offset=offset)
         data_end = end
-        count += 1
+        records.append((position_at(header.generation, offset), record))
         is_closed = isinstance(record, End)
     if verdict.state is LogState.WHOLE:
         data_end = verdict.valid_end
     elif verdict.last_checksum:
         data_end = max(data_end, verdict.last_checksum + CHECKSUM_SIZE)
-    return LoadedLog(path, header, verdict, data_end, is_closed, count)
+    return LoadedLog(path, header, verdict, data_end, is_closed, records)
 
 
 def _walk(verdict: LogScan, path: str) -> Iterator[tuple[int, LogRecord, int]]:
     """Yield offset, record and end of every record; stop at one that a torn tail cuts off."""
-    data = verdict.data
-    offset = LOG_HEADER_SIZE
-    while offset < verdict.valid_end:
-        if data[offset] == RecordType.CHECKSUM:
-            offset += CHECKSUM_SIZE
-            continue
-        if data[offset] == RecordType.NOP:
-            offset += 1
-            continue
-        try:
-            record, end = unpack_record(data, offset)
-        except JetError as error:
-            if verdict.state is LogState.TORN:
-                return
+    try:
+        for offset, record, end in _steps(verdict.data, LOG_HEADER_SIZE, verdict.valid_end):
+            if end > verdict.valid_end:
+                raise JetError(JetCode.LogFileCorrupt, "last record runs over the end of the data", offset=offset)
+            yield offset, record, end
+    except JetError as error:
+        if verdict.state is not LogState.TORN:
             raise JetError(error.code, error.detail, path=path, offset=error.offset) from error
-        if end > verdict.valid_end:
-            if verdict.state is LogState.TORN:
-                return
-            raise JetError(JetCode.LogFileCorrupt, "last record runs over the end of the data", path=path, offset=offset)
-        yield offset, record, end
-        offset = end
 
 
-def _records(data: bytes, generation: int, data_end: int) -> Iterator[tuple[LogPosition, LogRecord]]:
-    offset = LOG_HEADER_SIZE
+def _steps(data: bytes, offset: int, data_end: int) -> Iterator[tuple[int, LogRecord, int]]:
+    """Yield offset, record and end of every record that starts before ``data_end``, without padding and checksums."""
     while offset < data_end:
         kind = data[offset]
         if kind == RecordType.CHECKSUM:
@@ -206,5 +189,6 @@ def _records(data: bytes, generation: int, data_end: int) -> Iterator[tuple[LogP
             offset += 1
         else:
             record, end = unpack_record(data, offset)
-            yield position_at(generation, offset), record
+            if kind != RecordType.NOP2:
+                yield offset, record, end
             offset = end

@@ -30,6 +30,7 @@ from vss_writers.ese.log_records import (
     DetachDatabase,
     End,
     ExtendDatabase,
+    FlushCheck,
     Init2,
     LogRecord,
     Macro,
@@ -75,6 +76,11 @@ def unpack_record(data: bytes, offset: int) -> tuple[LogRecord, int]:
 
 def _read_nop(data: bytes, offset: int) -> tuple[LogRecord, int]:
     return Nop(), offset + 1
+
+
+def _read_flush_check(data: bytes, offset: int) -> tuple[LogRecord, int]:
+    _, size, crc = FlushCheck.LAYOUT.unpack_from(data, offset)
+    return FlushCheck(crc), offset + 5 + size
 
 
 def _read_end(data: bytes, offset: int) -> tuple[LogRecord, int]:
@@ -234,5 +240,6 @@ _READERS: dict[int, Callable[[bytes, int], tuple[LogRecord, int]]] = {
     RecordType.MERGE2: _read_page_change,
     RecordType.SCRUB: _read_page_change,
     RecordType.EXTEND_DATABASE: _read_extend,
+    RecordType.NOP2: _read_flush_check,
     RecordType.NEW_PAGE: _read_new_page,
 }

@@ -70,6 +70,7 @@ class RecordType(IntEnum):
     MERGE2 = 63
     SCRUB = 64
     EXTEND_DATABASE = 68
+    NOP2 = 71
     NEW_PAGE = 95
 
 
@@ -111,6 +112,22 @@ class Nop:
     def pack(self) -> bytes:
         """Return the record."""
         return b"\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class FlushCheck:
+    """CRC-32 of everything one flush wrote behind its LRCHECKSUM, in a record type that readers skip (NOP2).
+
+    The XOR sums of LRCHECKSUM cannot see two lost sectors with equal content; this does.
+    """
+
+    crc: int
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct("<BII")
+    DATA_SIZE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        """Return the record."""
+        return self.LAYOUT.pack(RecordType.NOP2, self.DATA_SIZE, self.crc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +423,7 @@ assert Terminate2.LAYOUT.size == 26, f"Term2 has {Terminate2.LAYOUT.size} bytes,
 
 LogRecord = (
     Nop
+    | FlushCheck
     | End
     | Begin0
     | Commit0

@@ -15,6 +15,7 @@ Sources: published engine, log.cxx, logstream.cxx (roll-over, reserve logs), log
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -36,12 +37,12 @@ from vss_writers.ese.log_file import (
     temporary_log_name,
 )
 from vss_writers.ese.log_reader import LoadedLog, position_at
-from vss_writers.ese.log_records import End
+from vss_writers.ese.log_records import End, FlushCheck
 
 T = TypeVar("T")
 
-_CLOSING_ROOM = 1 + 2 * (CHECKSUM_SIZE + CHECKSUM_SIZE - 1) + 3 * SECTOR_SIZE
-"""Kept free in every log: an End record, two LRCHECKSUMs with padding before them, the last sector's rest and shadow."""
+_CLOSING_ROOM = 1 + 2 * (FlushCheck.LAYOUT.size + 2 * CHECKSUM_SIZE) + 3 * SECTOR_SIZE
+"""Kept free in every log: an End record, two LRCHECKSUMs with what stands before them, the last sector's rest and shadow."""
 
 LOG_FILE_SIZE_MIN = LOG_HEADER_SIZE + 8 * SECTOR_SIZE
 LOG_FILE_SIZE_MAX = 0xFFFF * SECTOR_SIZE
@@ -232,9 +233,10 @@ class LogStream:
             sector = _padded(self._buffer)
             pack_checksum(sector, at, len(self._buffer) - at - CHECKSUM_SIZE, 0, generation)
             return self._base, bytes(sector) + shadow_of(sector, at)
-        room = SECTOR_SIZE - len(self._buffer) % SECTOR_SIZE
+        room = SECTOR_SIZE - (len(self._buffer) + FlushCheck.LAYOUT.size) % SECTOR_SIZE
         if room < CHECKSUM_SIZE:
             self._buffer += bytes(room)  # NOP records
+        self._buffer += FlushCheck(zlib.crc32(memoryview(self._buffer)[at + CHECKSUM_SIZE :])).pack()
         new_at = len(self._buffer)
         self._buffer += bytes(CHECKSUM_SIZE)
         last_sector = new_at - new_at % SECTOR_SIZE

@@ -403,7 +403,7 @@ async def replay(
         check_sequence(log.header, log.path, scope.signature, generation, parameters.log_file_size, previous)
         if previous is None:
             await redo.begin(log.header.attachments)
-        for position, record in log.records():
+        for position, record in log.records:
             await redo.record(position, record)
         on_event(EngineEvent(301, f"generation {generation:#x} was replayed", path=log.path))
         previous = log.header

@@ -75,11 +75,7 @@ class Tree:
     async def get(self, key: bytes) -> bytes | None:
         """Data of the entry with exactly this sort key, or None."""
         leaf, _ = await self._descend(key)
-        while leaf.next and leaf.position(key) == leaf.line_count:
-            neighbour = await self.access.read(leaf.next)
-            if not neighbour.line_count or neighbour.sort_keys()[0] > key:
-                break
-            leaf = neighbour
+        leaf = await self._step_right(leaf, key)
         line = leaf.position(key)
         keys = leaf.sort_keys()
         if line == len(keys) or keys[line] != key or leaf.is_deleted(line):
@@ -89,7 +85,17 @@ class Tree:
     async def last(self) -> Node | None:
         """The entry with the greatest key, or None in an empty tree."""
         leaf, _ = await self._descend(None)
+        leaf = await self._step_right(leaf, None)
         return leaf.node(leaf.line_count - 1) if leaf.line_count else None
+
+    async def _step_right(self, leaf: Page, key: bytes | None) -> Page:
+        """The leaf that ``key`` has moved to in a split whose parent is not told yet; mostly the same one."""
+        while leaf.next and (key is None or leaf.position(key) == leaf.line_count):
+            neighbour = await self.access.read(leaf.next)
+            if not neighbour.line_count or (key is not None and neighbour.sort_keys()[0] > key):
+                break
+            leaf = neighbour
+        return leaf
 
     async def entries(self, first: bytes = b"", stop: bytes | None = None) -> AsyncIterator[Node]:
         """Entries whose sort keys lie in ``first`` ≤ key < ``stop``, in order.
