@@ -195,8 +195,8 @@ class BackupRun:
             expander = await self._expand(shadow_copies)
             needed_bytes = sum(file.size_bytes for file in expander.planned) + DOCUMENTS_BYTES
             await check_target(self._ports, self._options.target, lab=self._machine.root, needed_bytes=needed_bytes)
-            set_id = self._session.document.snapshot_set_id
-            self._set = await SetWriter.create(self._ports, self._options.target, set_id, self._record("writing"))
+            self._set = SetWriter(self._ports, self._options.target, self._record("writing"))
+            await self._set.begin()
             copy = SetCopy(
                 self._ports,
                 self._set,
@@ -342,7 +342,7 @@ class BackupRun:
             return  # nothing was begun, or it was aborted already
 
     async def _mark_failed(self, error: BaseException) -> None:
-        if self._set is None:
+        if self._set is None or not self._set.is_begun:
             return
         await self._documents.write(self._set, self._session.document)
         cause = str(error) or type(error).__name__

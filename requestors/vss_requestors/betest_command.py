@@ -44,12 +44,16 @@ RunOnMachine = Callable[[Path, Job, Watch], Result]
 
 
 def run_on_lab(lab: Path, job: Job, watch: Watch) -> Result:
-    """Run ``job`` on the lab in directory ``lab``: the only place that knows how a machine is opened."""
-    from vss.cli.loading import loaded_registry
+    """Run ``job`` on the lab in directory ``lab`` while its workloads work: the only place that opens a machine."""
+    from vss.cli.loading import loaded_plugins
+    from vss.cli.output import warn
     from vss.lab.world import run_in_lab
     from vss.real import RealFiles
 
-    return run_in_lab(RealFiles(), lab, job, loaded_registry(), watch=watch)[0]
+    plugins = loaded_plugins()
+    run = run_in_lab(RealFiles(), lab, job, plugins.registry, watch=watch, plugins=plugins, under_load=True)
+    warn(run.warnings)
+    return run.result
 
 
 class BetestCommand(click.Command):

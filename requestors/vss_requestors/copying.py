@@ -1,8 +1,9 @@
 """Streaming bytes from a shadow copy into a backup set, hashed on the way.
 
-The source is always the file system of a shadow copy that the caller opened; this module knows no other. Four things run
-beside one another in the real world: reading on the loop; writing, hashing and sending to the disk each on a thread of
-``Ports.blocking``, every batch of one kind after the one before it. At most three batches are in memory. Each file is durable when its copy is done.
+The source is always the file system of a shadow copy that the caller opened; this module knows no other. Four things run beside
+one another in the real world: reading on the loop; writing, hashing and sending to the disk each on a thread of
+``Ports.blocking``, every batch of one kind after the one before it. At most three batches are in memory. Each file is durable
+when its copy is done.
 
 Sizes come from measurement: writing pieces larger than 256 KiB is slower into a page cache, and a thread hop costs tens of
 microseconds, so a hop carries a batch of several pieces.

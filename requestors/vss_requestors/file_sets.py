@@ -2,8 +2,8 @@
 
 Expansion happens on the shadow copy and never on the live volume ("Overview of actual backup of files"): what is there is what
 was there at the point in time. Which file sets count, wildcards and exclusions are ``vss.documents``' rules; here are the walk,
-the files a writer says have changed, and that what must be there and is not (a name without
-wildcards, any database file set) is reported, not passed over.
+the files a writer says have changed, and that what must be there and is not (a name without wildcards, any database file set)
+is reported, not passed over.
 """
 
 from __future__ import annotations

@@ -49,6 +49,18 @@ def test_no_answer_is_a_time_out_and_the_others_are_not_disturbed() -> None:
     run(story)
 
 
+def test_an_answer_given_at_once_counts_though_no_time_is_left() -> None:
+    async def at_once() -> int:
+        return 1
+
+    async def story(ports: Ports) -> None:
+        outcomes = await Caller(ports).fan_out([Call("quick", "s", at_once), Call("slow", "s", lambda: answer(2, 1.0))], 0.0)
+        assert (outcomes[0].value, outcomes[1].is_timeout) == (1, True)
+        assert (await Caller(ports).call(Call("quick", "s", at_once), 0.0)).value == 1
+
+    run(story)
+
+
 def test_a_role_that_cancels_itself_counts_as_no_answer() -> None:
     async def give_up() -> None:
         raise asyncio.CancelledError
@@ -64,9 +76,13 @@ def test_when_the_caller_is_cancelled_answers_that_came_are_collected_quietly() 
     async def fail() -> None:
         raise RuntimeError("nobody will ask")
 
+    async def give_up() -> None:
+        raise asyncio.CancelledError
+
     async def story(ports: Ports) -> None:
         caller = Caller(ports)
         calls = [Call("a", "s", fail), Call("b", "s", lambda: answer(1)), Call("c", "s", lambda: answer(1, 60.0))]
+        calls.append(Call("d", "s", give_up))
         task = asyncio.create_task(caller.fan_out(calls, 100.0))
         await asyncio.sleep(1.0)
         task.cancel()

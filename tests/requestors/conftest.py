@@ -248,7 +248,7 @@ class World:
     def assert_nothing_left(self) -> None:
         """No session, lock, hold, frozen writer, unfinished set or open host file; no auto-release shadow copy."""
         Scene(self.ports, self.coordinator, self.calls).assert_nothing_left()
-        open_paths = getattr(self.ports.files, "open_paths", list)()
+        open_paths: list[Path] = getattr(self.ports.files, "open_paths", list)()
         assert not open_paths, f"host files are open: {open_paths}"
 
     @property

@@ -579,6 +579,80 @@ def test_cancelled_in_backup_complete_the_set_stays_complete(kit: Any) -> None:
     kit.play(script)
 
 
+@pytest.mark.slow
+def test_cancelled_at_any_step_of_the_loop_no_set_looks_whole_and_nothing_is_truncated(kit: Any) -> None:
+    """By steps until time passes, by virtual time from then on."""
+
+    async def clean(world: Any) -> int:
+        await world.start()
+        begun: int = world.ports.clock.now_ns()
+        await back_up(world)
+        return int(world.ports.clock.now_ns()) - begun
+
+    duration_ns = kit.play(clean)
+    pauses = [[0.0] * steps for steps in range(1, 90, 2)]
+    pauses += [[0.0, duration_ns * part / 12 / NANOSECONDS, *[0.0] * steps] for part in range(13) for steps in range(0, 80, 8)]
+    seen: set[tuple[str, ...]] = set()
+    for waits in pauses:
+
+        async def script(world: Any, waits: list[float] = waits) -> None:
+            writer = await world.start()
+            task = asyncio.ensure_future(back_up(world))
+            for wait in waits:
+                await asyncio.sleep(wait)
+            task.cancel()
+            await asyncio.wait([task])
+            await asyncio.sleep(2)
+            names = world.ports.files.list_directory(kit.TARGET) if world.ports.files.exists(kit.TARGET) else []
+            states = tuple([(await open_set(world.ports, kit.TARGET / name)).record.state for name in names])
+            assert not writer.truncations or states == ("complete",), f"cancelled after {waits}"
+            seen.add(states)
+
+        kit.play(script)
+    assert seen == {(), ("failed",), ("complete",)}
+
+
+def test_cancelled_after_the_abort_of_a_snapshot_alone_there_is_nothing_to_abort(kit: Any) -> None:
+    async def script(world: Any) -> None:
+        async def cancel(context: Any) -> None:
+            task.cancel()
+            await asyncio.sleep(1)
+
+        await world.start([kit.StoreWriter(world.ports, calls=world.calls, behaviour={"on_backup_shutdown": cancel})])
+        task = asyncio.ensure_future(back_up(world, snapshot_only=True))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(2)
+
+    kit.play(script)
+
+
+def test_what_belongs_to_a_failed_component_only_is_not_copied(kit: Any) -> None:
+    async def faults(site: str, work: Any, **selectors: str) -> Any:
+        if site == "requestor.copy" and selectors["file"].endswith("two.edb"):
+            raise VolumeReadError("the device failed at offset 4096")
+        return await work()
+
+    async def script(world: Any) -> None:
+        await world.start()
+        result = await back_up(world)
+        assert result.copied == ()
+        assert result.exit_code == ExitCode.UNEXPECTED
+
+    kit.play(script, faults=faults)
+
+
+def test_a_persistent_set_that_never_came_to_be_leaves_nothing_to_delete(kit: Any) -> None:
+    async def script(world: Any) -> None:
+        world.provider.behaviour["commit_snapshots"] = ProviderError("no")
+        await world.start()
+        with pytest.raises(ProviderError) as caught:
+            await back_up(world, persistent=True)
+        assert not getattr(caught.value, "__notes__", [])
+
+    kit.play(script)
+
+
 # -- refusals ----------------------------------------------------------------------------------------------------------------
 
 

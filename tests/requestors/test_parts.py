@@ -61,7 +61,7 @@ from vss_requestors.backup_types import type_warnings
 from vss_requestors.blocking_work import finished
 from vss_requestors.component_outcomes import describe, writer_error
 from vss_requestors.component_selection import ComponentName, choose_components, names_of
-from vss_requestors.copying import BATCH_BYTES, PIECE_BYTES, copy_file
+from vss_requestors.copying import BATCH_BYTES, PIECE_BYTES, SYNC_BYTES, copy_file
 from vss_requestors.errors import TargetError, TargetFullError, TargetRefusedError
 from vss_requestors.file_sets import FileSetExpander, volumes_of
 from vss_requestors.pacing import Throttle
@@ -121,6 +121,25 @@ def test_a_copy_has_the_bytes_and_their_digests(data: bytes, world: Any) -> None
         assert max(source.reads, default=0) <= PIECE_BYTES
 
     world(main, files=files)
+
+
+def test_a_long_copy_is_sent_to_the_disk_on_the_way() -> None:
+    async def main(ports: Ports) -> None:
+        target = ports.files.open(Path("/copy"), exclusive=True)
+        honest, syncs = target.sync, []
+
+        def sync() -> None:
+            syncs.append(target.size())
+            honest()
+
+        target.sync = sync  # type: ignore[method-assign]
+        source: Any = Source(bytes(SYNC_BYTES * 2 + 5))
+        await copy_file(ports, source, target, name="copy", throttle=Throttle(ports.clock, None))
+        target.close()
+        assert len(syncs) == 3
+        assert syncs[-1] == SYNC_BYTES * 2 + 5
+
+    run(main)
 
 
 def test_a_source_that_ends_early_is_a_read_error() -> None:
@@ -446,7 +465,8 @@ def entry(path: str) -> ManifestFile:
 
 SPEC = FileSpec("D:\\a", "*.txt", recursive=True)
 MAPPING = AlternateLocationMapping("D:\\a", "*.txt", True, "E:\\other")
-Kind, Target = RestoreMethodKind, RestoreTarget
+Kind = RestoreMethodKind
+Target = RestoreTarget
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,8 @@ async def write_set(ports: Ports, target: Path) -> SetWriter:
     """A small set without any session."""
     from vss.documents.xml import render_backup_components
 
-    writer = await SetWriter.create(ports, target, SET_ID, record(state="writing"))
+    writer = SetWriter(ports, target, record(state="writing"))
+    await writer.begin()
     for path, data in FILES.items():
         handle = writer.open_file(path)
         handle.pwrite(0, data)
@@ -181,14 +182,15 @@ def test_a_set_written_is_a_set_read(tmp_path: Path) -> None:
         assert opened.document.snapshot_set_id == SET_ID
         assert [entry.path for entry in opened.manifest.files] == ["files/D/a/one", "files/D/two"]
         with pytest.raises(AlreadyExistsError):
-            await SetWriter.create(ports, tmp_path / "deep" / "target", SET_ID, record())
+            await SetWriter(ports, tmp_path / "deep" / "target", record()).begin()
 
     run_real(main)
 
 
 def test_until_it_is_finished_a_set_says_writing() -> None:
     async def main(ports: Ports) -> None:
-        writer = await SetWriter.create(ports, Path("/t"), SET_ID, record(state="writing"))
+        writer = SetWriter(ports, Path("/t"), record(state="writing"))
+        await writer.begin()
         writer.open_file("D:\\a").close()
         with pytest.raises(BackupSetError, match="state 'writing', expected 'complete'"):
             await open_set(ports, writer.root)

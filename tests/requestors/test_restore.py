@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from vss.documents import (
+    BackupComponents,
     BackupSchema,
     BackupType,
     Component,
@@ -20,6 +22,7 @@ from vss.documents import (
     RestoreMethodKind,
     WriterRestore,
 )
+from vss.documents.xml import render_backup_components
 from vss.errors import (
     BackupSetError,
     InvalidArgumentError,
@@ -38,6 +41,7 @@ from vss.volumes import MemoryStore
 from vss_requestors.backup import BackupRequestor
 from vss_requestors.component_selection import ComponentName
 from vss_requestors.repository import open_set
+from vss_requestors.repository.records import Manifest, ManifestDocument, SessionRecord, decode, encode, sha256_of
 from vss_requestors.restore import RestoreRequestor
 from vss_requestors.results import BackupResult, RestoreResult
 
@@ -332,6 +336,66 @@ def test_a_throttle_that_means_nothing_is_refused(kit: Any) -> None:
     async def script(world: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             await restore(world, kit, throttle_bytes_per_s=-1)
+
+    kit.play(script)
+
+
+def reseal(world: Any, kit: Any, change: Any) -> None:
+    """Change the documents of the only set as somebody could who computes every digest."""
+    files = world.ports.files
+    root = kit.TARGET / files.list_directory(kit.TARGET)[0]
+    seal = decode(files.read_bytes(root / "session.json"), SessionRecord)
+    manifest = decode(files.read_bytes(root / "manifest.json"), Manifest)
+    entries = []
+    for each in manifest.documents:
+        data = change(each.path, files.read_bytes(root / each.path))
+        if data is not None:
+            files.write_atomically(root / each.path, data)
+            entries.append(ManifestDocument(path=each.path, size_bytes=len(data), sha256=sha256_of(data)))
+    data = encode(msgspec.structs.replace(manifest, documents=tuple(entries)))
+    files.write_atomically(root / "manifest.json", data)
+    changed = msgspec.structs.replace(seal, manifest_sha256=sha256_of(data)).sealed()
+    files.write_atomically(root / "session.json", encode(changed))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda path, data: None if "writer_metadata" in path else data, BackupSetError, "lacks the metadata of writer"),
+        (
+            lambda path, data: data.replace(b'"Store"', b'"Other"') if "components" in path else data,
+            BackupSetError,
+            "declares no",
+        ),
+        (
+            lambda path, data: render_backup_components(BackupComponents()) if "components" in path else data,
+            NotFoundError,
+            "has no component",
+        ),
+    ],
+)
+def test_documents_that_do_not_belong_together_are_refused(kit: Any, change: Any, error: Any, message: str) -> None:
+    async def script(world: Any) -> None:
+        await world.start()
+        await back_up(world)
+        before = await world.tree()
+        reseal(world, kit, change)
+        with pytest.raises(error, match=message):
+            await restore(world, kit)
+        assert await world.tree() == before
+        assert "Store.on_pre_restore" not in world.calls
+
+    kit.play(script)
+
+
+def test_a_document_whose_set_lies_elsewhere_does_not_fit(kit: Any) -> None:
+    async def script(world: Any) -> None:
+        await world.start()
+        first = await back_up(world)
+        await back_up(world, target=Path("/second"))
+        document = (await open_set(world.ports, kit.TARGET / first.set_id)).document
+        with pytest.raises(BackupSetError, match="is not that of backup set"):
+            await restore(world, kit, source=Path("/second"), document=document)
 
     kit.play(script)
 

@@ -6,14 +6,14 @@ Every command is one start of the machine in virtual time (``vss.lab.world``): i
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vss.cli.loading import loaded_registry
-from vss.cli.output import json_option, print_json
+from vss.cli.loading import loaded_plugins, loaded_registry
+from vss.cli.output import json_option, print_json, warn
 from vss.errors import InvalidArgumentError
 from vss.exit_codes import ExitCode
 
@@ -40,12 +40,18 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def in_lab(directory: Path, main: Callable[[Lab], Awaitable[T]]) -> T:
-    """Start the lab in ``directory``, run ``main`` on it, stop it, and return the result."""
+def in_lab(directory: Path, main: Callable[[Lab], Awaitable[T]], *, expendable: Sequence[str] = ()) -> T:
+    """Start the lab in ``directory``, run ``main`` on it, stop it, and return the result; warn of dropped observers.
+
+    ``expendable`` names volumes that may come up as lost (see ``run_in_lab``).
+    """
     from vss.lab.world import run_in_lab
     from vss.real import RealFiles
 
-    return run_in_lab(RealFiles(), directory.absolute(), main, loaded_registry())[0]
+    root = directory.absolute()
+    run = run_in_lab(RealFiles(), root, main, loaded_registry(), plugins=loaded_plugins(), expendable=expendable)
+    warn(run.warnings)
+    return run.result
 
 
 @click.command()
@@ -60,7 +66,8 @@ def create(directory: Path, template: str, seed: int, as_json: bool) -> None:
     from vss.real import RealFiles
 
     root = directory.absolute()
-    configuration, records = create_lab(RealFiles(), root, template_text(template, seed), loaded_registry())
+    text = template_text(template, seed)
+    configuration, records = create_lab(RealFiles(), root, text, loaded_registry(), plugins=loaded_plugins())
     if as_json:
         print_json("lab", directory=str(directory), machine=configuration.machine.name, seed=seed, events=len(records))
     else:
@@ -75,7 +82,9 @@ def show(directory: Path, as_json: bool) -> None:
     """What the machine is made of and what state it is in."""
 
     async def look(lab: Lab) -> dict[str, Any]:
-        return lab.describe()
+        from vss.lab.facts import facts_of
+
+        return facts_of(lab)
 
     facts = in_lab(directory, look)
     if as_json:
@@ -161,7 +170,7 @@ def lose(directory: Path, volume: str, as_json: bool) -> None:
     async def disaster(lab: Lab) -> None:
         await lab.lose_volume(volume)
 
-    in_lab(directory, disaster)
+    in_lab(directory, disaster, expendable=[volume])
     _say(as_json, "lost", f"volume {volume} is lost", volume=volume)
 
 

@@ -18,6 +18,12 @@ def loaded_registry() -> Registry:
     return host.registry
 
 
+def loaded_plugins() -> PluginHost:
+    """Return the plugins of this process; the first call warns of those that failed to load."""
+    _warn_once()
+    return _host()
+
+
 def _host() -> PluginHost:
     from vss.plugins import plugin_host
 

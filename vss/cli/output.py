@@ -31,6 +31,12 @@ def print_json(type: str, **fields: Any) -> None:
     click.echo(json_line(type, **fields))
 
 
+def warn(sentences: Sequence[str]) -> None:
+    """Say each on stderr."""
+    for sentence in sentences:
+        click.echo(f"warning: {sentence}", err=True)
+
+
 def table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
     """Return left-aligned columns under headings, without trailing blanks."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]

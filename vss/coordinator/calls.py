@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from vss.events import LateAnswerIgnored
 from vss.ports import Ports, no_faults
@@ -19,8 +20,7 @@ from vss.ports import Ports, no_faults
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One thing to ask of one role. ``site`` and ``selectors`` name the point for injected faults."""
 
     role: str
@@ -29,8 +29,7 @@ class Call:
     selectors: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What came of a call: a value, or an error (``TimeoutError`` when there was no answer in time)."""
 
     role: str

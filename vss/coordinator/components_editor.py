@@ -32,19 +32,20 @@ class ComponentKey:
         return f"{self.logical_path}\\{self.component_name}" if self.logical_path else self.component_name
 
 
-def add_component(document: BackupComponents, writer: WriterComponents, component: SelectedComponent) -> BackupComponents:
-    """Add ``component`` under the writer instance of ``writer`` (whose own components are ignored).
+def add_components(document: BackupComponents, writer: WriterComponents) -> BackupComponents:
+    """Add the components of ``writer`` to those that the document has of this instance.
 
     Raises:
-        AlreadyExistsError: the document has this component of this writer instance.
+        AlreadyExistsError: the document has one of them already.
     """
     existing = document.writer(writer.instance_id)
     if existing is None:
-        return replace(document, writers=(*document.writers, replace(writer, components=(component,))))
-    key = ComponentKey(writer.writer_id, component.type, component.logical_path, component.component_name)
-    if any(key.matches(each) for each in existing.components):
-        raise AlreadyExistsError(f"component '{component.full_path}' of writer {writer.writer_id} was added already")
-    return replace_writer(document, replace(existing, components=(*existing.components, component)))
+        return replace(document, writers=(*document.writers, writer))
+    for component in writer.components:
+        key = ComponentKey(writer.writer_id, component.type, component.logical_path, component.component_name)
+        if any(key.matches(each) for each in existing.components):
+            raise AlreadyExistsError(f"component '{component.full_path}' of writer {writer.writer_id} was added already")
+    return replace_writer(document, replace(existing, components=(*existing.components, *writer.components)))
 
 
 def replace_writer(document: BackupComponents, writer: WriterComponents) -> BackupComponents:

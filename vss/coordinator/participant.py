@@ -8,7 +8,8 @@ BackupShutdown. State is changed here and nowhere else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from operator import attrgetter
 from typing import Any
 
 from vss.coordinator.calls import Call, Caller, Outcome
@@ -22,18 +23,19 @@ from vss.roles.writer import Writer, WriterContext
 
 Handler = Callable[[WriterContext], Coroutine[Any, Any, None]]
 
-_SITES = {
-    WriterEvent.PREPARE_FOR_BACKUP: "writer.prepare_backup",
-    WriterEvent.PREPARE_FOR_SNAPSHOT: "writer.prepare_snapshot",
-    WriterEvent.FREEZE: "writer.freeze",
-    WriterEvent.THAW: "writer.thaw",
-    WriterEvent.POST_SNAPSHOT: "writer.post_snapshot",
-    WriterEvent.ABORT: "writer.abort",
-    WriterEvent.BACKUP_COMPLETE: "writer.backup_complete",
-    WriterEvent.BACKUP_SHUTDOWN: "writer.backup_shutdown",
-    WriterEvent.PRE_RESTORE: "writer.pre_restore",
-    WriterEvent.POST_RESTORE: "writer.post_restore",
+_STEPS: Mapping[WriterEvent, tuple[str, Callable[[Writer], Handler]]] = {
+    WriterEvent.PREPARE_FOR_BACKUP: ("writer.prepare_backup", attrgetter("on_prepare_backup")),
+    WriterEvent.PREPARE_FOR_SNAPSHOT: ("writer.prepare_snapshot", attrgetter("on_prepare_snapshot")),
+    WriterEvent.FREEZE: ("writer.freeze", attrgetter("on_freeze")),
+    WriterEvent.THAW: ("writer.thaw", attrgetter("on_thaw")),
+    WriterEvent.POST_SNAPSHOT: ("writer.post_snapshot", attrgetter("on_post_snapshot")),
+    WriterEvent.ABORT: ("writer.abort", attrgetter("on_abort")),
+    WriterEvent.BACKUP_COMPLETE: ("writer.backup_complete", attrgetter("on_backup_complete")),
+    WriterEvent.BACKUP_SHUTDOWN: ("writer.backup_shutdown", attrgetter("on_backup_shutdown")),
+    WriterEvent.PRE_RESTORE: ("writer.pre_restore", attrgetter("on_pre_restore")),
+    WriterEvent.POST_RESTORE: ("writer.post_restore", attrgetter("on_post_restore")),
 }
+"""For each event the fault site it passes and the handler it reaches."""
 
 _FROZEN_OR_ON_THE_WAY = (WriterState.WAITING_FOR_FREEZE, WriterState.WAITING_FOR_THAW)
 _ABORTABLE = (*_FROZEN_OR_ON_THE_WAY, WriterState.WAITING_FOR_POST_SNAPSHOT)
@@ -58,18 +60,6 @@ class Participant:
         self._in_flight: asyncio.Task[Any] | None = None
         self._token: object | None = None  # whose answer still counts; a late one finds another token here
         self._froze_ns: int | None = None
-        self._handlers: dict[WriterEvent, Handler] = {
-            WriterEvent.PREPARE_FOR_BACKUP: writer.on_prepare_backup,
-            WriterEvent.PREPARE_FOR_SNAPSHOT: writer.on_prepare_snapshot,
-            WriterEvent.FREEZE: writer.on_freeze,
-            WriterEvent.THAW: writer.on_thaw,
-            WriterEvent.POST_SNAPSHOT: writer.on_post_snapshot,
-            WriterEvent.ABORT: writer.on_abort,
-            WriterEvent.BACKUP_COMPLETE: writer.on_backup_complete,
-            WriterEvent.BACKUP_SHUTDOWN: writer.on_backup_shutdown,
-            WriterEvent.PRE_RESTORE: writer.on_pre_restore,
-            WriterEvent.POST_RESTORE: writer.on_post_restore,
-        }
 
     @property
     def state(self) -> WriterState:
@@ -93,14 +83,15 @@ class Participant:
 
     def call_for(self, event: WriterEvent) -> Call:
         """Return the call that sends ``event``; its outcome is never an error of the writer, which is kept here."""
+        site, handler_of = _STEPS[event]
         return Call(
             role=f"writer:{self.writer.name}",
-            site=_SITES[event],
-            work=lambda: self._deliver(event),
+            site=site,
+            work=lambda: self._deliver(event, handler_of(self.writer)),
             selectors=(("writer", self.writer.name),),
         )
 
-    async def _deliver(self, event: WriterEvent) -> None:
+    async def _deliver(self, event: WriterEvent, handler: Handler) -> None:
         self._machine.begin(event)
         self.is_involved = True
         self._ports.emit(WriterCalled(writer=self.writer.name, step=event.value))
@@ -111,7 +102,7 @@ class Participant:
         context = ActiveContext(self._access, self.writer, event)
         code, message = HResult.S_OK, ""
         try:
-            await self._handlers[event](context)
+            await handler(context)
         except VssError as error:
             code = error.hresult if isinstance(error, WriterError) else HResult.VSS_E_WRITERERROR_NONRETRYABLE
             message = error.message

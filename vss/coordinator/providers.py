@@ -69,6 +69,7 @@ class ProviderSet:
         self._ports = ports
         self._caller = caller
         self._set_id = snapshot_set_id
+        self._set_id_text = str(snapshot_set_id)  # as events carry it
         self._machines: dict[Guid, ProviderMachine] = {}
         self.providers: list[Provider] = []
 
@@ -118,7 +119,7 @@ class ProviderSet:
         calls = []
         for provider in providers:
             self.machine_of(provider).begin(phase)
-            self._ports.emit(ProviderCalled(provider=provider.name, step=name, snapshot_set_id=str(self._set_id)))
+            self._ports.emit(ProviderCalled(provider=provider.name, step=name, snapshot_set_id=self._set_id_text))
             calls.append(
                 Call(
                     f"provider:{provider.name}",

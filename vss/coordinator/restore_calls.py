@@ -29,7 +29,7 @@ class RestoreCalls(SessionCore):
         self._document = document
         self._is_restore = True
         self._ports.emit(
-            SessionStarted(session_id=str(self.session_id), kind="restore", backup_type=document.backup_type.name.lower())
+            SessionStarted(session_id=self._id_text, kind="restore", backup_type=document.backup_type.name.lower())
         )
 
     def set_selected_for_restore(

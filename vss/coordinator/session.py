@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from vss.coordinator.components_editor import ComponentKey, add_component, change_component
+from vss.coordinator.components_editor import ComponentKey, add_components, change_component
 from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
 from vss.coordinator.creation import SnapshotInCreation, SnapshotSetCreation
 from vss.coordinator.providers import choose_provider
@@ -39,7 +39,7 @@ class Session(RestoreCalls):
     def initialize_for_backup(self) -> None:
         """Make this session a backup."""
         self._machine.call(SessionCall.INITIALIZE_FOR_BACKUP)
-        self._ports.emit(SessionStarted(session_id=str(self.session_id), kind="backup"))
+        self._ports.emit(SessionStarted(session_id=self._id_text, kind="backup"))
 
     def set_context(self, context: SnapshotContext, attributes: SnapshotAttributes = SnapshotAttributes.NONE) -> None:
         """Say what the set is for; at most once. ``attributes`` adds bits such as NO_AUTORECOVERY.
@@ -94,11 +94,9 @@ class Session(RestoreCalls):
             raise NotFoundError(f"writer '{metadata.friendly_name}' has no component '{key}': found {known}")
         self._machine.call(SessionCall.ADD_COMPONENT)
         component = SelectedComponent(type, declared.component_name, declared.logical_path)
-        part = WriterComponents(writer_id, instance_id, metadata.instance_name, metadata.backup_schema)
-        self._document = add_component(self._document, part, component)
-        self._ports.emit(
-            ComponentAdded(session_id=str(self.session_id), writer=metadata.friendly_name, component=component.full_path)
-        )
+        part = WriterComponents(writer_id, instance_id, metadata.instance_name, metadata.backup_schema, (component,))
+        self._document = add_components(self._document, part)
+        self._ports.emit(ComponentAdded(session_id=self._id_text, writer=metadata.friendly_name, component=component.full_path))
 
     def start_snapshot_set(self) -> Guid:
         """Begin a set and take the machine-wide creation lock; return the set's id.
@@ -112,7 +110,7 @@ class Session(RestoreCalls):
         self._coordinator.creation_started(self)
         self._creation = SnapshotSetCreation(self._ports, self._caller, self._limits, set_id, self.session_id)
         self._document = replace(self._document, snapshot_set_id=set_id)
-        self._ports.emit(SnapshotSetStarted(session_id=str(self.session_id), snapshot_set_id=str(set_id)))
+        self._ports.emit(SnapshotSetStarted(session_id=self._id_text, snapshot_set_id=str(set_id)))
         return set_id
 
     async def is_volume_supported(self, volume: str, provider_id: Guid = GUID_NULL) -> bool:

@@ -50,6 +50,7 @@ class SessionCore:
     def __init__(self, coordinator: Coordinator, session_id: Guid) -> None:
         """Open a session that is neither backup nor restore yet."""
         self.session_id = session_id
+        self._id_text = str(session_id)  # as events carry it
         self._coordinator = coordinator
         self._machine = SessionMachine()
         self._document = BackupComponents()
@@ -123,15 +124,6 @@ class SessionCore:
             raise
         self._machine.done(call)
 
-    def _participant(self, instance_id: Guid) -> Participant:
-        for participant in self._participants:
-            if participant.writer.instance_id == instance_id:
-                return participant
-        raise NotFoundError(
-            f"no writer instance {instance_id} answered Identify in this session:"
-            f" found {', '.join(each.writer.name for each in self._participants) or 'none'}"
-        )
-
     def _selected_participants(self) -> list[Participant]:
         """The writers that get the session's events: all, or in component mode those with a component in the document."""
         if not self._context.has_writers:
@@ -181,7 +173,7 @@ class SessionCore:
         self._participants.append(Participant(self._ports, self._caller, writer, self, self._limits.abort_s))
         self._ports.emit(
             WriterIdentified(
-                session_id=str(self.session_id),
+                session_id=self._id_text,
                 writer=writer.name,
                 writer_id=str(writer.writer_class_id),
                 component_count=len(metadata.components),
@@ -225,7 +217,7 @@ class SessionCore:
             self._machine.call(SessionCall.RELEASE)
             for participant in self._participants:
                 participant.close()
-            self._ports.emit(SessionReleased(session_id=str(self.session_id)))
+            self._ports.emit(SessionReleased(session_id=self._id_text))
 
     async def _undo_unfinished(self) -> None:
         if self._creation is not None:

@@ -21,7 +21,12 @@ _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 
 _SIZE = re.compile(r"(\d+)\s*([KMGT]iB|B|)")
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+FileName = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$", description="a name that can be a file's")
+]
 DriveName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]:$", description="a drive name such as D:")]
+
+Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=60_000)]
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,10 +50,21 @@ class MachineTable(Strict, frozen=True, kw_only=True):
 
 
 class VolumeTable(Strict, frozen=True, kw_only=True):
-    """One volume: its drive name and its size."""
+    """One volume: its drive name, its size, and how slow its disk is.
+
+    Attributes:
+        name: drive name.
+        size: bytes, or text with a unit.
+        read_latency_ms: simulated milliseconds per read; one disk does one thing at a time.
+        write_latency_ms: the same per write.
+        flush_latency_ms: the same per flush; a hold of writes lasts at least this long.
+    """
 
     name: DriveName
     size: int | str
+    read_latency_ms: Milliseconds = 0.0
+    write_latency_ms: Milliseconds = 0.0
+    flush_latency_ms: Milliseconds = 0.0
 
 
 class ProviderTable(Strict, frozen=True, kw_only=True):
@@ -66,10 +82,18 @@ class WriterTable(Strict, frozen=True, kw_only=True):
 
 
 class WorkloadTable(Strict, frozen=True, kw_only=True):
-    """One workload: a name of its own, the kind its plugin registered, and that kind's options."""
+    """One workload: a name of its own, the kind its plugin registered, and that kind's options.
 
-    name: Name
+    Attributes:
+        name: unique among workloads; its record is kept in ``workloads/NAME.json``.
+        kind: as registered.
+        only_under_load: whether it rests in ``vss lab run`` and works only while a backup or restore does.
+        options: the kind's own.
+    """
+
+    name: FileName
     kind: Name
+    only_under_load: bool = False
     options: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -128,6 +152,8 @@ def _check(configuration: LabConfiguration, source: str) -> None:
         raise ConfigurationError(f"{source}: machine.start: expected a time with its offset (…Z), found one without")
     for index, volume in enumerate(configuration.volumes):
         parse_size(volume.size, f"{source}: volumes[{index}].size")
+    if not configuration.volumes:
+        raise ConfigurationError(f"{source}: volumes: expected at least one volume, found none")
     _require_unique((each.name.upper() for each in configuration.volumes), f"{source}: volumes")
     _require_unique((each.kind for each in configuration.providers), f"{source}: providers")
     _require_unique((each.name for each in configuration.writers), f"{source}: writers")

@@ -8,17 +8,18 @@ state differ. The lab is what requestors see as the machine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vss.coordinator import Coordinator, Session, limits_of_profile
+from vss.coordinator import Coordinator, Session, SnapshotContext, limits_of_profile
 from vss.errors import InvalidArgumentError, NotFoundError, VssError
 from vss.events import VolumeLost, VolumeReplaced, WorkloadAcknowledged
 from vss.ids import GUID_NULL, Guid
 from vss.lab.application import Application
-from vss.lab.configuration import LabConfiguration, parse_size
+from vss.lab.configuration import LabConfiguration
 from vss.lab.hosts import LabWorkloadHost, LabWriterHost
 from vss.lab.stores import StoreKeeper
 from vss.ports import NANOSECONDS, Ports
@@ -35,12 +36,31 @@ if TYPE_CHECKING:
 FOREVER_NS = 1 << 62
 """An instant that no run reaches."""
 
+ChooseByName = Callable[[str, int], str | None]
+"""A preference: from volume name and context number to a provider's registered name, or None."""
+
 
 class Lab:
     """One machine. Make it with ``create`` (formats the volumes) or ``start`` (mounts them); end it with ``stop``."""
 
-    def __init__(self, configuration: LabConfiguration, ports: Ports, registry: Registry, keeper: StoreKeeper) -> None:
-        """Prepare a machine that is switched off."""
+    def __init__(
+        self,
+        configuration: LabConfiguration,
+        ports: Ports,
+        registry: Registry,
+        keeper: StoreKeeper,
+        *,
+        choose_provider: ChooseByName | None = None,
+    ) -> None:
+        """Prepare a machine that is switched off.
+
+        Args:
+            configuration: what the machine consists of.
+            ports: the world.
+            registry: where the kinds that the configuration names come from.
+            keeper: where volumes and records lie.
+            choose_provider: asked for the provider of each volume, by volume name and context, when the requestor named none.
+        """
         self.configuration = configuration
         self.workloads: dict[str, Workload] = {}
         self._ports = ports
@@ -50,7 +70,12 @@ class Lab:
         self._volumes: dict[str, BlockVolume] = {}
         self._namespace = VolumeNamespace([])
         self._verifiers: dict[Guid, Verifier] = {}
-        self._coordinator = Coordinator(ports, limits=limits_of_profile(configuration.machine.limits))
+        self._choose_provider = choose_provider
+        self._coordinator = Coordinator(
+            ports,
+            limits=limits_of_profile(configuration.machine.limits),
+            choose_provider=None if choose_provider is None else self._preferred_provider,
+        )
         self._is_running = False
 
     # -- what a requestor sees -------------------------------------------------------------------------------------------------
@@ -123,47 +148,65 @@ class Lab:
             self._volumes[volume.name] = volume
             self._coordinator.add_volume(volume)
         self._namespace = VolumeNamespace(list(self._volumes.values()))
-        for provider_table in self.configuration.providers:
-            provider = self._registry.create_provider(provider_table.kind, self._ports)
+        await self._add_providers()
+        self._verifiers = self._registry.create_verifiers()
+        self._add_writers()
+        for writer in self._writers.values():
+            if isinstance(writer, Application):
+                await writer.start()
+        self._add_workloads(is_new=is_new)
+
+    async def _add_providers(self) -> None:
+        for index, table in enumerate(self.configuration.providers):
+            with _asked_for_by(f"providers[{index}].kind"):
+                provider = self._registry.create_provider(table.kind, self._ports)
             for volume in self._volumes.values():
                 if not volume.is_lost:
                     await provider.attach(volume)
             await self._coordinator.add_provider(provider)
-        self._verifiers = self._registry.create_verifiers()
-        for writer_table in self.configuration.writers:
-            host = LabWriterHost(self._ports, self._namespace, self.name, writer_table.name)
-            writer = self._registry.create_writer(writer_table.kind, host, writer_table.options)
-            self._writers[writer_table.name] = writer
-            self._coordinator.add_writer(writer)
-        for writer in self._writers.values():
-            if isinstance(writer, Application):
-                await writer.start()
-        for workload_table in self.configuration.workloads:
-            workload_host = LabWorkloadHost(self._ports, self._namespace, self.name, workload_table.name, self.writer)
-            workload = self._registry.create_workload(workload_table.kind, workload_host, workload_table.options)
-            self.workloads[workload_table.name] = workload
-            state = None if is_new else self._keeper.read_workload(workload_table.name)
-            if state is not None:
-                workload.load_state(state)
+
+    def _add_writers(self) -> None:
+        for index, table in enumerate(self.configuration.writers):
+            host = LabWriterHost(self._ports, self._namespace, self.name, table.name)
+            with _asked_for_by(f"writers[{index}]"):
+                writer = self._registry.create_writer(table.kind, host, table.options)
+                self._coordinator.add_writer(writer)
+            self._writers[table.name] = writer
+
+    def _add_workloads(self, *, is_new: bool) -> None:
+        for index, table in enumerate(self.configuration.workloads):
+            host = LabWorkloadHost(self._ports, self._namespace, self.name, table.name, self.writer)
+            with _asked_for_by(f"workloads[{index}]"):
+                workload = self._registry.create_workload(table.kind, host, table.options)
+                state = None if is_new else self._keeper.read_workload(table.name)
+                if state is not None:
+                    workload.load_state(state)
+            self.workloads[table.name] = workload  # not before its record is read: a record that is damaged stays as it is
 
     async def stop(self) -> None:
-        """Shut down in order and keep the state. Harmless when the lab is off."""
+        """Shut down in order and keep the state. Harmless when the lab is off.
+
+        Every part is shut down whatever happens to the others; the first failure is raised at the end, the rest are its notes.
+        """
         if not self._is_running:
             return
         self._is_running = False
-        for workload in self.workloads.values():
-            await workload.stop()
-        try:
-            for writer in self._writers.values():
-                if isinstance(writer, Application):
-                    await writer.stop()
-        finally:
-            await self._coordinator.close()
-            for volume in self._volumes.values():
-                if not volume.is_lost:
-                    await volume.files.sync()
-                volume.close()
-            self._keeper.write_workloads({name: each.state() for name, each in self.workloads.items()})
+        steps: list[Callable[[], Awaitable[object]]] = [each.stop for each in self.workloads.values()]
+        steps += [each.stop for each in self._writers.values() if isinstance(each, Application)]
+        steps.append(self._coordinator.close)
+        for volume in self._volumes.values():
+            if not volume.is_lost:
+                steps.append(volume.files.sync)
+            steps.append(partial(_close, volume))
+        steps.append(self._keep_records)
+        failures = [error for error in [await _failure_of(step) for step in steps] if error is not None]
+        if failures:
+            for other in failures[1:]:
+                failures[0].add_note(f"while shutting down: {other}")
+            raise failures[0]
+
+    async def _keep_records(self) -> None:
+        self._keeper.write_workloads({name: each.state() for name, each in self.workloads.items()})
 
     # -- life ------------------------------------------------------------------------------------------------------------------
 
@@ -173,16 +216,42 @@ class Lab:
 
     async def run_until(self, now_ns: int) -> None:
         """Let every workload work until the clock shows ``now_ns``, then record what each has been acknowledged."""
-        tasks = [asyncio.ensure_future(each.run_until(now_ns)) for each in self.workloads.values()]
+        tasks = self._start_workloads(now_ns, with_those_under_load=False)
         try:
             for task in tasks:
                 await task
         finally:
-            for task in tasks:
-                task.cancel()
+            await _end(tasks)
         remaining_ns = now_ns - self._ports.clock.now_ns()
         if remaining_ns > 0:
             await self._ports.clock.sleep(remaining_ns / NANOSECONDS)
+        self._tell_acknowledged()
+
+    @asynccontextmanager
+    async def under_load(self) -> AsyncIterator[None]:
+        """Let the workloads work as long as the block lasts, those that only work under load too."""
+        tasks = self._start_workloads(FOREVER_NS, with_those_under_load=True)
+        try:
+            yield
+        finally:
+            for workload in self.workloads.values():
+                await workload.stop()
+            try:
+                for task in tasks:
+                    await task
+            finally:
+                await _end(tasks)
+        self._tell_acknowledged()
+
+    def _start_workloads(self, until_ns: int, *, with_those_under_load: bool) -> list[asyncio.Task[None]]:
+        resting = [] if with_those_under_load else [each.name for each in self.configuration.workloads if each.only_under_load]
+        return [
+            asyncio.get_running_loop().create_task(each.run_until(until_ns), name=f"workload:{name}")
+            for name, each in self.workloads.items()
+            if name not in resting
+        ]
+
+    def _tell_acknowledged(self) -> None:
         for workload in self.workloads.values():
             report = workload.report()
             self._ports.emit(
@@ -192,18 +261,6 @@ class Lab:
                     digest=str(report.get("digest", "")),
                 )
             )
-
-    @asynccontextmanager
-    async def under_load(self) -> AsyncIterator[None]:
-        """Let the workloads work as long as the block lasts."""
-        tasks = [asyncio.ensure_future(each.run_until(FOREVER_NS)) for each in self.workloads.values()]
-        try:
-            yield
-        finally:
-            for workload in self.workloads.values():
-                await workload.stop()
-            for task in tasks:
-                await task
 
     async def check(self) -> list[str]:
         """Check what must hold at rest; return one sentence per violation.
@@ -218,6 +275,8 @@ class Lab:
                 problems.append(f"volume {volume.name} is lost")
         if self._coordinator.is_creating:
             problems.append("a shadow copy set is in creation")
+        if self._coordinator.open_session_count:
+            problems.append(f"{self._coordinator.open_session_count} sessions are open")
         if self._coordinator.caller.left_behind_count:
             problems.append(f"{self._coordinator.caller.left_behind_count} calls to plugins are still pending")
         for workload in self.workloads.values():
@@ -226,35 +285,6 @@ class Lab:
             except VssError as error:
                 problems.append(f"{workload.name}: cannot be compared: {error.message}")
         return problems
-
-    def describe(self) -> dict[str, Any]:
-        """Return JSON-ready facts about the machine."""
-        return {
-            "machine": self.name,
-            "now_ns": self._ports.clock.now_ns(),
-            "volumes": [
-                {"name": each.name, "size_bytes": each.size_bytes, "id": str(each.volume_id), "is_lost": each.is_lost}
-                for each in self._volumes.values()
-            ],
-            "providers": [
-                {"name": each.name, "id": str(each.provider_id), "type": each.type.name.lower()}
-                for each in self._coordinator.providers
-            ],
-            "shadow_copies": [
-                {"id": str(each.snapshot_id), "set": str(each.snapshot_set_id), "volume": each.original_volume}
-                for each in self._coordinator.snapshots()
-            ],
-            "writers": [
-                {
-                    "name": name,
-                    "writer": each.name,
-                    "id": str(each.writer_class_id),
-                    **(each.describe() if isinstance(each, Application) else {}),
-                }
-                for name, each in self._writers.items()
-            ],
-            "workloads": [{"name": name, **each.report()} for name, each in self.workloads.items()],
-        }
 
     # -- disasters -------------------------------------------------------------------------------------------------------------
 
@@ -316,10 +346,6 @@ class Lab:
         volume.raw_store.write(position, bytes([byte ^ (1 << bit)]))
         volume.raw_store.flush()
 
-    def volume_sizes(self) -> dict[str, int]:
-        """Return the configured size of each volume in bytes."""
-        return {each.name: parse_size(each.size, each.name) for each in self.configuration.volumes}
-
     def provider_id(self, name: str) -> Guid:
         """Return the id of the provider with this name or registered kind; GUID_NULL for an empty name.
 
@@ -334,6 +360,39 @@ class Lab:
                 return provider.provider_id
         raise NotFoundError(f"the machine has no provider '{name}': found {', '.join(kinds) or 'none'}")
 
-    def live_volume(self, name: str) -> Volume:
-        """Return a volume as roles see it."""
-        return self.volume(name)
+    def _preferred_provider(self, volume: Volume, context: SnapshotContext) -> Guid:
+        """What the plugins choose; a choice that this machine does not have is an error, never passed over."""
+        assert self._choose_provider is not None, "the coordinator is told of a preference only where there is one"
+        name = self._choose_provider(volume.name, int(context))
+        return GUID_NULL if name is None else self.provider_id(name)
+
+
+@contextmanager
+def _asked_for_by(key: str) -> Iterator[None]:
+    """Have an error say which key of ``lab.toml`` it comes from."""
+    try:
+        yield
+    except VssError as error:
+        error.add_note(f"asked for by {key} in lab.toml")
+        raise
+
+
+async def _failure_of(step: Callable[[], Awaitable[object]]) -> Exception | None:
+    try:
+        await step()
+    except Exception as error:  # noqa: BLE001 - shutting down goes on; the caller raises the first failure at the end
+        return error
+    return None
+
+
+async def _close(volume: BlockVolume) -> None:
+    volume.close()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel what still runs and wait for it."""
+    running = [task for task in tasks if not task.done()]
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running)

@@ -1,7 +1,7 @@
 """What a lab on disk remembers between runs besides its volumes: the clock, how often it was started, the workloads' records.
 
 Files of a lab directory: ``lab.toml`` (a person's), ``state.json`` and ``workloads/NAME.json`` (ours, replaced atomically),
-``volumes/D.img`` … and ``events.jsonl``.
+``volumes/D.img`` …, ``events.jsonl``, and ``.lock``, which is locked while the machine runs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from vss.ports import HostFiles
 CONFIGURATION_FILE = "lab.toml"
 STATE_FILE = "state.json"
 EVENTS_FILE = "events.jsonl"
+LOCK_FILE = ".lock"
 VOLUMES_DIRECTORY = "volumes"
 WORKLOADS_DIRECTORY = "workloads"
 
@@ -29,6 +30,7 @@ class LabState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         now_ns: the monotonic clock when the lab was last closed.
         starts: how often it was started; every start has random streams of its own.
         events: records in ``events.jsonl``.
+        events_bytes: its length; what stands after that belongs to a run that was killed.
         lost_volumes: volumes whose disk is gone.
     """
 
@@ -36,6 +38,7 @@ class LabState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     now_ns: int = 0
     starts: int = 0
     events: int = 0
+    events_bytes: int = 0
     lost_volumes: list[str] = msgspec.field(default_factory=list)
 
 

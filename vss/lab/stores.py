@@ -1,4 +1,8 @@
-"""Where a lab keeps its volumes and its workloads' records: in memory, or in a directory of the host."""
+"""Where a lab keeps its volumes and its workloads' records: in memory, or in a directory of the host.
+
+A flush of a simulated volume is not a sync on the host: images are made durable once, when the machine is switched off and
+before its state is kept. A killed process loses nothing by that; a host that loses power in the middle of a run may.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from vss.errors import NotFoundError, VolumeDamagedError
+from vss.errors import ConfigurationError, NotFoundError, VolumeError, VolumeWriteError
 from vss.lab.configuration import VolumeTable, parse_size
 from vss.lab.state import VOLUMES_DIRECTORY, WORKLOADS_DIRECTORY, image_path, workload_path
-from vss.ports import HostFiles, Ports
-from vss.volumes import BlockStore, BlockVolume, ImageStore, MemoryStore
+from vss.ports import HostFile, HostFiles, Ports
+from vss.volumes import BlockStore, BlockVolume, ImageStore, Latency, MemoryStore
 
 
 class StoreKeeper(Protocol):
@@ -51,6 +55,11 @@ class StoreKeeper(Protocol):
         ...
 
 
+def latency_of(table: VolumeTable) -> Latency:
+    """Return how slow the configured disk is."""
+    return Latency(table.read_latency_ms / 1000, table.write_latency_ms / 1000, table.flush_latency_ms / 1000)
+
+
 class MemoryKeeper:
     """Keeps everything in memory; a second lab on the same keeper sees what the first left."""
 
@@ -64,7 +73,7 @@ class MemoryKeeper:
 
     def make(self, table: VolumeTable, ports: Ports) -> BlockVolume:
         """Make a new volume."""
-        return BlockVolume.format(ports, table.name, self.blank(table), volume_id=ports.ids.guid())
+        return _format(table, ports, self.blank(table))
 
     def lose(self, name: str) -> None:
         """The disk of a volume is gone."""
@@ -77,7 +86,7 @@ class MemoryKeeper:
         store = self._stores.get(table.name)
         if store is None:
             raise NotFoundError(f"volume {table.name} was never made")
-        return BlockVolume.mount(ports, table.name, store)
+        return BlockVolume.mount(ports, table.name, store, latency=latency_of(table))
 
     def blank(self, table: VolumeTable) -> BlockStore:
         """Return an empty store."""
@@ -96,13 +105,23 @@ class MemoryKeeper:
 
 
 class DirectoryKeeper:
-    """Keeps images and records in a lab directory."""
+    """Keeps images and records in a lab directory.
 
-    def __init__(self, files: HostFiles, root: Path, lost_volumes: Sequence[str] = ()) -> None:
-        """Keep them below ``root``; ``lost_volumes`` as an earlier run left it."""
+    Args:
+        files: the host.
+        root: the lab's directory.
+        lost_volumes: as an earlier run left it.
+        expendable: volumes that come up as lost, instead of stopping the machine, where their image cannot be used.
+    """
+
+    def __init__(
+        self, files: HostFiles, root: Path, lost_volumes: Sequence[str] = (), *, expendable: Sequence[str] = ()
+    ) -> None:
+        """Keep them below ``root``."""
         self.lost_volumes = list(lost_volumes)
         self._files = files
         self._root = root
+        self._expendable = [each.rstrip("\\").upper() for each in expendable]
 
     @property
     def root(self) -> Path | None:
@@ -111,26 +130,35 @@ class DirectoryKeeper:
 
     def make(self, table: VolumeTable, ports: Ports) -> BlockVolume:
         """Make a new image and format it."""
-        return BlockVolume.format(ports, table.name, self.blank(table), volume_id=ports.ids.guid())
+        return _format(table, ports, self.blank(table))
 
     def mount(self, table: VolumeTable, ports: Ports) -> BlockVolume:
         """Mount the image.
 
         Raises:
             NotFoundError: the image is gone.
-            VolumeDamagedError: it holds no file system, or a damaged one.
+            ConfigurationError: it is cut short, or holds no file system, or a damaged one.
         """
         if table.name in self.lost_volumes:
             return _lost_volume(table, ports)
         path = image_path(self._root, table.name)
+        hint = f"put the image back, or give the disk up: 'vss lab lose {self._root} {table.name}'"
         try:
-            store = ImageStore.open(self._files, path)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"volume {table.name}: its image {path} is gone") from error
-        except OSError as error:
-            raise VolumeDamagedError(f"volume {table.name}: its image {path} cannot be opened: {error}") from error
+            return self._mount_image(table, ports, path)
+        except (VolumeError, OSError) as error:
+            if table.name.upper() in self._expendable:
+                return _lost_volume(table, ports)
+            if isinstance(error, FileNotFoundError):
+                raise NotFoundError(f"volume {table.name}: its image {path} is gone", hint=hint) from error
+            raise ConfigurationError(f"volume {table.name}: its image {path} cannot be used: {error}", hint=hint) from error
+
+    def _mount_image(self, table: VolumeTable, ports: Ports, path: Path) -> BlockVolume:
+        store = _open_image(self._files, path)
         try:
-            return BlockVolume.mount(ports, table.name, store)
+            size = parse_size(table.size, table.name)
+            if store.size_bytes < size:
+                raise VolumeError(f"expected {size} bytes, as the configuration says, found {store.size_bytes}")
+            return BlockVolume.mount(ports, table.name, store, latency=latency_of(table))
         except BaseException:
             store.close()
             raise
@@ -143,29 +171,89 @@ class DirectoryKeeper:
             self._files.remove(path)
 
     def blank(self, table: VolumeTable) -> BlockStore:
-        """Make an empty image, in the place of an old one if there is one."""
-        self.lost_volumes = [each for each in self.lost_volumes if each != table.name]
-        self._files.make_directory(self._root / VOLUMES_DIRECTORY)
+        """Make an empty image, in the place of an old one if there is one.
+
+        Raises:
+            VolumeWriteError: the host refuses.
+        """
         path = image_path(self._root, table.name)
-        if self._files.exists(path):
-            self._files.remove(path)
-        return ImageStore.create(self._files, path, parse_size(table.size, table.name))
+        try:
+            self._files.make_directory(self._root / VOLUMES_DIRECTORY)
+            if self._files.exists(path):
+                self._files.remove(path)
+            ImageStore.create(self._files, path, parse_size(table.size, table.name)).close()
+            store = _open_image(self._files, path)
+        except OSError as error:
+            raise VolumeWriteError(f"volume {table.name}: its image {path} cannot be made: {error}") from error
+        self.lost_volumes = [each for each in self.lost_volumes if each != table.name]
+        return store
 
     def read_workload(self, name: str) -> bytes | None:
-        """Return a workload's record."""
+        """Return a workload's record; ``ConfigurationError`` where it cannot be read."""
         path = workload_path(self._root, name)
-        return self._files.read_bytes(path) if self._files.exists(path) else None
+        try:
+            return self._files.read_bytes(path) if self._files.exists(path) else None
+        except OSError as error:
+            raise ConfigurationError(f"the record of workload '{name}', {path}, cannot be read: {error}") from error
 
     def write_workloads(self, records: Mapping[str, bytes]) -> None:
-        """Keep the records."""
-        self._files.make_directory(self._root / WORKLOADS_DIRECTORY)
-        for name, record in records.items():
-            self._files.write_atomically(workload_path(self._root, name), record)
+        """Keep the records; ``VolumeWriteError`` where the host refuses."""
+        try:
+            self._files.make_directory(self._root / WORKLOADS_DIRECTORY)
+            for name, record in records.items():
+                self._files.write_atomically(workload_path(self._root, name), record)
+        except OSError as error:
+            raise VolumeWriteError(f"the workloads' records in {self._root} cannot be kept: {error}") from error
+
+
+class _LateSync:
+    """An image's host file that is made durable once, when it is closed."""
+
+    def __init__(self, file: HostFile) -> None:
+        self._file = file
+        self._is_dirty = False
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Return up to ``length`` bytes from ``offset``."""
+        return self._file.pread(offset, length)
+
+    def size(self) -> int:
+        """Return the length in bytes."""
+        return self._file.size()
+
+    def pwrite(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of ``data`` at ``offset``."""
+        self._is_dirty = True
+        self._file.pwrite(offset, data)
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend."""
+        self._is_dirty = True
+        self._file.truncate(size)
+
+    def sync(self) -> None:
+        """Put it off."""
+
+    def close(self) -> None:
+        """Make everything durable and release the handle."""
+        is_dirty, self._is_dirty = self._is_dirty, False
+        try:
+            if is_dirty:
+                self._file.sync()
+        except OSError as error:
+            raise VolumeWriteError(f"a volume's image cannot be made durable: {error}") from error
+        finally:
+            self._file.close()
+
+
+def _open_image(files: HostFiles, path: Path) -> ImageStore:
+    return ImageStore(_LateSync(files.open(path, write=True)), name=str(path))
+
+
+def _format(table: VolumeTable, ports: Ports, store: BlockStore) -> BlockVolume:
+    return BlockVolume.format(ports, table.name, store, volume_id=ports.ids.guid(), latency=latency_of(table))
 
 
 def _lost_volume(table: VolumeTable, ports: Ports) -> BlockVolume:
     """Return a volume of the configured size whose disk is gone."""
-    store = MemoryStore(parse_size(table.size, table.name), name=table.name)
-    volume = BlockVolume.format(ports, table.name, store, volume_id=ports.ids.guid())
-    volume.lose()
-    return volume
+    return BlockVolume.lost(ports, table.name, parse_size(table.size, table.name), volume_id=ports.ids.guid())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -25,6 +26,7 @@ Behaviour = Mapping[str, Any]
 _NAMESPACE = UUID("6f9d1c39-3f0c-4a51-8f0a-6d6c1b7c2a11")
 
 
+@cache
 def stub_guid(name: str) -> Guid:
     """Return the constant GUID that belongs to ``name``."""
     return uuid5(_NAMESPACE, name)

@@ -41,38 +41,43 @@ from vss_requestors.repository.records import (
 
 
 class SetWriter:
-    """One backup set while it is written. Made by ``create``; ends with ``finish``."""
+    """One backup set while it is written: ``begin``, then files and documents, then ``finish``.
 
-    def __init__(self, ports: Ports, root: Path, record: SessionRecord) -> None:
-        """Use ``create``; this only keeps the parts."""
-        self.root = root
+    Attributes:
+        root: the set's directory.
+        record: the seal as it was last written.
+        is_begun: whether the directory is this set's own, to be sealed as failed when things go wrong.
+    """
+
+    def __init__(self, ports: Ports, target: Path, record: SessionRecord) -> None:
+        """Prepare the set that ``record`` describes, below ``target``; nothing is written yet."""
+        self.root = target / record.set_id
         self.record = record
         self.files: list[ManifestFile] = []
+        self.is_begun = False
         self._documents: dict[str, ManifestDocument] = {}
         self._directories: dict[str, None] = {}
         self._ports = ports
 
-    @classmethod
-    async def create(cls, ports: Ports, target: Path, set_id: Guid, record: SessionRecord) -> SetWriter:
-        """Make ``target/SET-ID`` with a seal that says "writing".
+    async def begin(self) -> None:
+        """Make the directory, with a seal that says "writing".
 
         Raises:
             AlreadyExistsError: a set with this id is there.
             TargetError: the directory cannot be made or written.
         """
-        writer = cls(ports, target / str(set_id), record)
 
         def make() -> None:
-            with target_errors(str(set_id), "make"):
-                if ports.files.exists(writer.root):
-                    raise AlreadyExistsError(f"backup set '{set_id}' exists already in the target directory")
-                ports.files.make_directory(writer.root)
-                ports.files.write_atomically(writer.root / SESSION_FILE, encode(record.sealed()))
-                ports.files.sync_directory(target)
-                ports.files.sync_directory(target.parent)  # the target itself may be new
+            with target_errors(self.record.set_id, "make"):
+                if self._ports.files.exists(self.root):
+                    raise AlreadyExistsError(f"backup set '{self.record.set_id}' exists already in the target directory")
+                self._ports.files.make_directory(self.root)
+                self.is_begun = True
+                self._ports.files.write_atomically(self.root / SESSION_FILE, encode(self.record.sealed()))
+                for directory in (self.root.parent, self.root.parent.parent):  # the target itself may be new
+                    self._ports.files.sync_directory(directory)
 
-        await finished(ports, make)
-        return writer
+        await finished(self._ports, make)
 
     def open_file(self, machine_path: str) -> HostFile:
         """Make the file for ``machine_path`` and its directories; synchronous, so call it through ``Ports.blocking``.

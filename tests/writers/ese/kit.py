@@ -113,7 +113,7 @@ async def build_sample(page_size: int, count: int = 400) -> Sample:
 
 @cache
 def sample(page_size: int) -> Sample:
-    """The sample of this page size, built once; not to be changed."""
+    """The sample of this page size, built once; not to be changed. To be called outside of coroutines."""
     return run(build_sample(page_size))
 
 

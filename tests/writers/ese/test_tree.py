@@ -126,6 +126,59 @@ def test_entries_as_large_as_a_page_get_pages_of_their_own() -> None:
     run(main())
 
 
+def deep_key(number: int) -> bytes:
+    """Keys in groups of six that share a long beginning no other has: separators are long, so branch pages split early."""
+    stem = random.Random(number // 6).randbytes(200)
+    return stem + bytes((number % 6,))
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "random"])
+def test_trees_of_many_levels(order: str) -> None:
+    async def main() -> None:
+        tree = await new_tree(2048)
+        keys = sorted(map(deep_key, range(700)), reverse=order == "descending")
+        if order == "random":
+            random.Random(5).shuffle(keys)
+        expected = {}
+        for place, key in enumerate(keys):
+            expected[key] = bytes(place % 300)
+            await tree.insert(key, expected[key])
+        await assert_sound(tree, expected)
+        depth = 1
+        page = await tree.access.read(tree.root)
+        while not page.is_leaf:
+            depth += 1
+            page = await tree.access.read(page.child(page.line_count - 1))
+        assert depth >= 3
+        for place, key in enumerate(keys):
+            await tree.delete(key)
+            del expected[key]
+            if place % 100 == 0:
+                await assert_sound(tree, expected)
+        await assert_sound(tree, {})
+
+    run(main())
+
+
+def test_a_page_is_compressed_anew_where_that_makes_room() -> None:
+    """Ordered loading leaves pages without a prefix; later insertions find one and need no split."""
+
+    async def main() -> None:
+        tree = await new_tree(2048)
+        expected = {b"a long beginning for all keys " + number_key(number): b"" for number in range(0, 400, 2)}
+        for key in expected:
+            await tree.insert(key, b"")
+        before = len([leaf async for leaf in tree.leaves()])
+        for number in range(1, 100, 2):
+            key = b"a long beginning for all keys " + number_key(number)
+            expected[key] = b""
+            await tree.insert(key, b"")
+        assert len([leaf async for leaf in tree.leaves()]) == before
+        await assert_sound(tree, expected)
+
+    run(main())
+
+
 def test_keys_are_given_once() -> None:
     async def main() -> None:
         tree = await new_tree()

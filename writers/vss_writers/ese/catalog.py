@@ -190,9 +190,9 @@ class Catalog:
         indexes: list[Index] = []
         for index in definition.indexes:
             column_ids = tuple(by_name[name].column_id for name in index.columns)
-            flags = _USER_INDEX | (IndexFlag.UNIQUE if index.unique or index.primary else IndexFlag.NONE)
+            flags = _index_flags(index)
             if index.primary:
-                indexes.append(Index(index.name, objid, extent.first, column_ids, flags | IndexFlag.PRIMARY))
+                indexes.append(Index(index.name, objid, extent.first, column_ids, flags))
             else:
                 index_objid, fdp = await self._create_child(space, index_kind(index.unique))
                 indexes.append(Index(index.name, index_objid, fdp, column_ids, flags))
@@ -212,6 +212,13 @@ class Catalog:
         for values in rows_of(schema, initial_pages, density):
             await self._objects.insert(values)
             await self._shadow.insert(values)
+
+
+def _index_flags(index: IndexDefinition) -> IndexFlag:
+    if index.primary:
+        return _USER_INDEX | IndexFlag.UNIQUE | IndexFlag.PRIMARY
+    # All-null keys would be duplicates of each other, so a unique index leaves them out.
+    return _USER_INDEX & ~IndexFlag.ALLOW_ALL_NULLS | IndexFlag.UNIQUE if index.unique else _USER_INDEX
 
 
 def _check_indexes(definition: TableDefinition, by_name: dict[str, Column]) -> None:

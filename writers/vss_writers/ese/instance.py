@@ -16,12 +16,11 @@ from __future__ import annotations
 import asyncio
 import random as random_module
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from vss_writers.ese.attached_database import Database, attached_header, attachment_of, detached_header
+from vss_writers.ese.attached_database import Database, attached_header, detached_header
 from vss_writers.ese.buffer import BufferedPages
-from vss_writers.ese.checkpoint import Checkpoint, write_checkpoint
+from vss_writers.ese.checkpointing import Checkpointer
 from vss_writers.ese.database_file import (
     DatabaseFile,
     create_database_file,
@@ -29,30 +28,23 @@ from vss_writers.ese.database_file import (
     read_database_header,
 )
 from vss_writers.ese.database_format import create_database
+from vss_writers.ese.database_slots import check_attachable, check_new_path, find_database, free_slot
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.files import SECTOR_SIZE, FileSystem, is_same_path
+from vss_writers.ese.files import FileSystem
 from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import OBJID_LAST_SYSTEM, DatabaseState
-from vss_writers.ese.log_file import NOWHERE, Attachment, LogHeader
-from vss_writers.ese.log_reader import list_logs, offset_of
-from vss_writers.ese.log_records import (
-    AttachDatabase,
-    CreateDatabase,
-    DetachDatabase,
-    Init2,
-    RecordType,
-    Terminate2,
-)
-from vss_writers.ese.log_stream import LogStream, StreamOwner, make_reserve_logs
+from vss_writers.ese.log_file import NOWHERE, LogHeader
+from vss_writers.ese.log_preparation import StreamOwner, make_reserve_logs
+from vss_writers.ese.log_record_type import RecordType
+from vss_writers.ese.log_records import AttachDatabase, CreateDatabase, DetachDatabase, Init2, Terminate2
+from vss_writers.ese.log_stream import LogStream
 from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.parameters import InstanceParameters
-from vss_writers.ese.recovery import Recovery, RecoveryOptions, RecoveryReport, recover_database
+from vss_writers.ese.recovery import Recovery, recover_database
+from vss_writers.ese.recovery_report import RecoveryOptions, RecoveryReport
 from vss_writers.ese.snapshot import Snapshots
 from vss_writers.ese.transaction import SESSION, Transaction, TransactionLog, commit_record, rollback_record
-
-DATABASES_MAX = 100
-"""Databases of one instance; slot numbers begin at 1."""
 
 
 class Instance:
@@ -78,13 +70,11 @@ class Instance:
         self._random = random
         self.emit = on_event
         self._guard = PageGuard(files, parameters.guard_path)
-        self._checkpoint = Checkpoint(NOWHERE, Signature())
         self._transaction_number = 0
-        self._writing = False
-        self._headers_wait = False
         self._low_space: str | None = None
         self._stream: LogStream
         self._log: TransactionLog
+        self.checkpointer: Checkpointer
 
     # -- opening and closing ---------------------------------------------------------------------------------------------------
 
@@ -130,13 +120,22 @@ class Instance:
             raise
         instance.recovery = recovery.report()
         instance._log = TransactionLog(instance._stream)
+        instance.checkpointer = Checkpointer(
+            files,
+            parameters,
+            instance._stream,
+            instance._log,
+            instance.databases,
+            recovery.checkpoint,
+            now=instance.log_time,
+            holds_logs=lambda: instance.snapshot.holds_logs,
+        )
         instance._stream.hand_over(instance._owner())
         await make_reserve_logs(files, parameters.log_directory, parameters.base_name, parameters.log_file_size)
         await instance._stream.append(Init2(parameters.engine_parameters(), instance.log_time()).pack())
         await instance._stream.flush()
         instance.is_open = True
-        instance._checkpoint = recovery.checkpoint
-        await instance.write_checkpoint()
+        await instance.checkpointer.write()
         on_event(EngineEvent(105, f"instance {parameters.base_name} has started"))
         return instance
 
@@ -155,7 +154,7 @@ class Instance:
             record = Terminate2(RecordType.TERM2, position, position, is_hard=False, time=self.log_time())
             await self._stream.append(record.pack())
             await self._stream.flush()
-            await self.write_checkpoint()
+            await self.checkpointer.write()
             await self._guard.remove()
             self.is_open = False
             await self._stream.close()
@@ -189,7 +188,7 @@ class Instance:
     @property
     def checkpoint(self) -> LogPosition:
         """The checkpoint position that is in the checkpoint file."""
-        return self._checkpoint.position
+        return self.checkpointer.position
 
     def check_running(self) -> None:
         """Refuse work on an instance that is closed or down: ``InstanceUnavailable`` or what stopped the log."""
@@ -211,7 +210,7 @@ class Instance:
         if page_size is not None and page_size != self.parameters.page_size:
             detail = f"the instance has {self.parameters.page_size}-byte pages, asked for {page_size}"
             raise JetError(JetCode.PageSizeMismatch, detail, path=path)
-        await self._check_new(path)
+        await check_new_path(self.files, path)
         async with self.writer:
             self.check_running()
             time = self.log_time()
@@ -222,7 +221,7 @@ class Instance:
                 objid_last=OBJID_LAST_SYSTEM,
                 log_signature=self.signature,
             )
-            dbid = self._free_dbid(path)
+            dbid = free_slot(self.databases, path)
             file = await create_database_file(self.files, path, header, self._guard, self.emit, self.parameters.is_out_of_space)
             record = CreateDatabase(SESSION, dbid, signature, path, header.create_version, header.create_update)
             position = await self._stream.append(record.pack())
@@ -232,19 +231,6 @@ class Instance:
             await create_database(database.pages)
         self.emit(EngineEvent(325, "a database was created", path=path))
         return database
-
-    async def _check_new(self, path: str) -> None:
-        """Refuse a path where a database stands; what an interrupted creation left behind is overwritten."""
-        if not await self.files.exists(path):
-            return
-        if (await self.files.stat(path)).size_bytes:
-            try:
-                header = await read_database_header(self.files, path, ignore_events)
-            except JetError as error:
-                raise JetError(JetCode.DatabaseDuplicate, f"a file stands there: {error}", path=path) from error
-            if header.state is not DatabaseState.JUST_CREATED:
-                raise JetError(JetCode.DatabaseDuplicate, path=path)
-        await self.files.remove(path)
 
     async def attach_database(self, path: str) -> Database:
         """Attach a database file. One that is dirty but belongs to this stream is brought forward from the logs first.
@@ -256,13 +242,13 @@ class Instance:
         """
         self.check_running()
         header = await read_database_header(self.files, path, self.emit)
-        self._check_attachable(path, header)
+        check_attachable(self.databases, path, header, self.parameters.page_size)
         async with self.writer:
             self.check_running()
             if not header.is_clean:
                 await self._bring_forward(path, header)
             file = await open_database_file(self.files, path, self._guard, self.emit, self.parameters.is_out_of_space)
-            dbid = self._free_dbid(path)
+            dbid = free_slot(self.databases, path)
             is_known = file.header.log_signature == self.signature
             record = AttachDatabase(
                 SESSION,
@@ -277,16 +263,6 @@ class Instance:
             database = await self._attached(file, position, self.log_time(), dbid)
         self.emit(EngineEvent(326, "a database was attached", path=path))
         return database
-
-    def _check_attachable(self, path: str, header: DatabaseHeader) -> None:
-        for database in self.databases:
-            if is_same_path(database.path, path):
-                raise JetError(JetCode.DatabaseInUse, "it is attached", path=path)
-            if database.signature == header.signature:
-                raise JetError(JetCode.DatabaseSignInUse, f"a copy of it is attached: {database.path}", path=path)
-        if header.page_size != self.parameters.page_size:
-            detail = f"expected {self.parameters.page_size}, found {header.page_size}"
-            raise JetError(JetCode.PageSizeMismatch, detail, path=path)
 
     async def _bring_forward(self, path: str, header: DatabaseHeader) -> None:
         if header.full_current.generation_low and not header.full_current.generation_high:
@@ -327,7 +303,7 @@ class Instance:
         self.check_running()
         async with self.writer:
             self.check_running()
-            database = self._find(path)
+            database = find_database(self.databases, path)
             pages = database.pages
             await self._require_current_generation(database)
             await pages.write_behind()
@@ -351,19 +327,6 @@ class Instance:
             generation_max_required=self.generation, generation_max_committed=self.generation
         )
 
-    def _find(self, path: str) -> Database:
-        for database in self.databases:
-            if is_same_path(database.path, path):
-                return database
-        raise JetError(JetCode.DatabaseNotFound, "it is not attached", path=path)
-
-    def _free_dbid(self, path: str) -> int:
-        used = [database.dbid for database in self.databases]
-        for dbid in range(1, DATABASES_MAX + 1):
-            if dbid not in used:
-                return dbid
-        raise JetError(JetCode.InvalidParameter, f"{DATABASES_MAX} databases are attached", path=path)
-
     # -- transactions ----------------------------------------------------------------------------------------------------------
 
     def transaction(self) -> Transaction:
@@ -383,7 +346,6 @@ class Instance:
             self.writer.release()
             raise
         self._transaction_number += 1
-        self._writing = True
         self._log.open(self._transaction_number)
         for database in self.databases:
             database.pages.begin(SESSION, self._transaction_number)
@@ -410,7 +372,10 @@ class Instance:
             self._end_transaction()
         if position is not None:
             await self._stream.flush(position)
-            await self._keep_checkpoint_depth()
+            if self.checkpointer.is_due and not self.writer.locked():
+                async with self.writer:
+                    self.check_running()
+                    await self.checkpointer.write_behind()
 
     async def rollback_transaction(self, number: int) -> None:
         """Undo the open transaction; used by ``Transaction``."""
@@ -427,139 +392,22 @@ class Instance:
 
     def _end_transaction(self) -> None:
         self._log.close()
-        self._writing = False
         self.writer.release()
-
-    # -- checkpoint ------------------------------------------------------------------------------------------------------------
-
-    def oldest_needed(self) -> LogPosition:
-        """Where recovery would start: oldest change that is in no file, begin of the open transaction, or end of the log."""
-        positions = [self._stream.position]
-        if self._log.begun_at is not None:
-            positions.append(self._log.begun_at)
-        for database in self.databases:
-            oldest = database.pages.oldest_change()
-            if oldest is not None:
-                positions.append(oldest)
-        return min(positions)
-
-    def _distance(self, first: LogPosition, last: LogPosition) -> int:
-        """Bytes of log from ``first`` to ``last``."""
-        return (last.generation - first.generation) * self.parameters.log_file_size + offset_of(last) - offset_of(first)
-
-    async def _keep_checkpoint_depth(self) -> None:
-        """Write pages and move the checkpoint where too much log would have to be replayed; else the next commit sees to it."""
-        depth = self._distance(self._checkpoint.position, self._stream.position)
-        dirty = max((database.pages.dirty_count for database in self.databases), default=0)
-        if self.writer.locked() or (depth <= self.parameters.checkpoint_depth and dirty <= self.parameters.cache_pages):
-            return
-        async with self.writer:
-            self.check_running()
-            # Half the depth at once: a page that changes all the time is then written once per half depth, not per commit.
-            keep = self.parameters.checkpoint_depth // 2 if dirty <= self.parameters.cache_pages else 0
-            await self.write_behind(keep)
-
-    async def write_behind(self, keep_bytes: int = 0) -> None:
-        """Write pages whose oldest change is more than ``keep_bytes`` of log ago; move the checkpoint. Call as the writer."""
-        limit = self._position_before(keep_bytes)
-        waypoint = self.waypoint
-        for database in self.databases:
-            pages = database.pages
-            await pages.file.change_header(dbtime=pages.dbtime, objid_last=pages.objid_last)
-            await pages.write_behind(limit, waypoint)
-        await self.write_checkpoint()
-
-    @property
-    def waypoint(self) -> int:
-        """Newest generation whose changes may be in a database file."""
-        return max(1, self.generation - self.parameters.waypoint_generations)
-
-    def _position_before(self, distance: int) -> LogPosition | None:
-        if not distance:
-            return None
-        position = self._stream.position
-        generations, rest = divmod(distance, self.parameters.log_file_size)
-        sector = position.sector - rest // SECTOR_SIZE
-        generation = position.generation - generations
-        if sector < 0:
-            generation, sector = generation - 1, sector + self.parameters.log_file_size // SECTOR_SIZE
-        return LogPosition(max(0, generation), sector if generation > 0 else 0, 0)
-
-    async def write_checkpoint(self) -> None:
-        """Write all headers, then the checkpoint file. Call as the writer, with the pages it speaks of durable."""
-        position = self.oldest_needed()
-        for database in self.databases:
-            pages = database.pages
-            header = database.header
-            lowest = max(header.generation_min_required, header.attach_position.generation, position.generation)
-            fixes = header.ecc_fix_success
-            if pages.ecc_fixes:
-                fixes = replace(fixes, count=fixes.count + pages.ecc_fixes, time=self.log_time())
-                pages.ecc_fixes = 0
-            await pages.file.change_header(
-                generation_min_required=lowest, dbtime=pages.dbtime, objid_last=pages.objid_last, ecc_fix_success=fixes
-            )
-        self._checkpoint = replace(
-            self._checkpoint,
-            position=position,
-            signature=self.signature,
-            parameters=self.parameters.engine_parameters(),
-            attachments=self._attachments(),
-        )
-        await write_checkpoint(self.files, self.parameters.checkpoint_path, self._checkpoint)
-        await self._remove_circular_logs()
-
-    async def note_backup(self, **changes: LogPosition | LogTime) -> None:
-        """Put backup positions into the checkpoint file."""
-        self._checkpoint = replace(self._checkpoint, **changes)  # type: ignore[arg-type] # names are checked by the dataclass
-        await write_checkpoint(self.files, self.parameters.checkpoint_path, self._checkpoint)
-
-    async def _remove_circular_logs(self) -> None:
-        if not self.parameters.circular or self.snapshot.holds_logs:
-            return
-        logs = await list_logs(self.files, self.parameters.log_directory, self.parameters.base_name)
-        for generation, path in logs.archived.items():
-            if generation < self._checkpoint.position.generation:
-                await self.files.remove(path)
 
     # -- what the stream asks --------------------------------------------------------------------------------------------------
 
     def _owner(self) -> StreamOwner:
         return StreamOwner(
             now=self.log_time,
-            attachments=self._attachments,
-            checkpoint=lambda: self._checkpoint.position,
+            attachments=self.checkpointer.attachments,
+            checkpoint=lambda: self.checkpoint,
             on_new_generation=self._new_generation,
             is_out_of_space=self.parameters.is_out_of_space,
             on_low_space=self._out_of_log_space,
         )
 
-    def _attachments(self) -> tuple[Attachment, ...]:
-        return tuple(
-            attachment_of(database.header, database.path, dbtime=database.pages.dbtime, objid_last=database.pages.objid_last)
-            for database in self.databases
-        )
-
     async def _new_generation(self, header: LogHeader) -> None:
-        if self.snapshot.defers_headers:
-            self._headers_wait = True
-            return
-        await self.name_generation(header)
-
-    async def name_generation(self, header: LogHeader) -> None:
-        """Write into all headers that generation ``header`` exists."""
-        self._headers_wait = False
-        for database in self.databases:
-            await database.pages.file.change_header(
-                generation_max_committed=header.generation,
-                generation_max_create_time=header.created,
-                generation_max_required=max(database.header.generation_max_required, self.waypoint),
-            )
-
-    async def write_waiting_headers(self) -> None:
-        """Do what a freeze put off."""
-        if self._headers_wait:
-            await self.name_generation(self._stream.header)
+        await self.checkpointer.name_generation(header, wait=self.snapshot.defers_headers)
 
     def _out_of_log_space(self, reserve: str) -> None:
         self._low_space = reserve

@@ -26,7 +26,8 @@ import numpy as np
 
 from vss_writers.ese.files import SECTOR_SIZE
 from vss_writers.ese.log_file import LOG_HEADER_SIZE
-from vss_writers.ese.log_records import FlushCheck, RecordType
+from vss_writers.ese.log_record_type import RecordType
+from vss_writers.ese.log_records import FlushCheck
 
 CHECKSUM_SIZE = 22
 SHORT_ON = 0x9A

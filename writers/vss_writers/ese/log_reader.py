@@ -23,7 +23,8 @@ from vss_writers.ese.log_file import (
     temporary_log_name,
 )
 from vss_writers.ese.log_record_reader import unpack_record
-from vss_writers.ese.log_records import End, LogRecord, RecordType
+from vss_writers.ese.log_record_type import RecordType
+from vss_writers.ese.log_records import End, LogRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,14 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.header import BackupInfo, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import BackupType
 from vss_writers.ese.log_file import PARAMETERS_SIZE, EngineParameters, decode_path
+from vss_writers.ese.log_page_change import NEW_PAGE, NODE_TAIL, PAGE_BASE, ChangeFlag, PageChange
+from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import (
-    NEW_PAGE,
-    NODE_TAIL,
-    PAGE_BASE,
     AttachDatabase,
     Backup2,
     BackupPhase,
     BackupScope,
     Begin0,
-    ChangeFlag,
     Commit0,
     CreateDatabase,
     DetachDatabase,
@@ -35,8 +33,6 @@ from vss_writers.ese.log_records import (
     LogRecord,
     Macro,
     Nop,
-    PageChange,
-    RecordType,
     RecoveryUndo2,
     Rollback,
     Terminate2,

@@ -1,77 +1,20 @@
 """Log records: what each type carries and how it is packed. Numbers and field order are the engine's; nothing is aligned.
 
-Every page change is one record with the page's dbtime before and after it, so redo can tell a page that lacks the change from
-one that has it. Where the seam ``PageOperation`` says more than the engine's record of that time, the rest is appended or a
-neighbouring type is used:
-
-=====================  ====  ===========================================================================================
-operation              type  body beyond the page base
-=====================  ====  ===========================================================================================
-Format                 95    NewPage: the real fields, then dbtimeBefore u64 and page flags u32
-InsertNode             29    as published; node flags lie in the two low bits of the flag byte
-ReplaceNode            33    as published; bit 7 of the flag byte says that node flags are replaced too
-DeleteNode             35    as published
-SetExternalHeader      38    as published
-SetLinks               63    Merge2: previous u32, next u32
-SetFlags               64    Scrub: page flags u32
-Image                  62    Split2: size of the front u16, size of the back u16, both parts; the hole between is zero
-=====================  ====  ===========================================================================================
-
 Sources: published engine, logapi.hxx.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
-from enum import IntEnum, IntFlag
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import ClassVar
 
 from vss_writers.ese.header import BackupInfo, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import BackupType
 from vss_writers.ese.log_file import NO_BACKUP, EngineParameters, encode_path
-from vss_writers.ese.page_operation import (
-    DeleteNode,
-    Format,
-    Image,
-    InsertNode,
-    PageOperation,
-    ReplaceNode,
-    SetExternalHeader,
-    SetFlags,
-    SetLinks,
-)
-
-
-class RecordType(IntEnum):
-    """Types this engine writes."""
-
-    NOP = 0
-    END = 4
-    ROLLBACK = 7
-    BEGIN0 = 8
-    COMMIT0 = 9
-    MACRO_BEGIN = 11
-    MACRO_COMMIT = 12
-    CREATE_DATABASE = 14
-    ATTACH_DATABASE = 15
-    DETACH_DATABASE = 16
-    INSERT = 29
-    REPLACE = 33
-    DELETE = 35
-    SET_EXTERNAL_HEADER = 38
-    CHECKSUM = 42
-    INIT2 = 49
-    TERM2 = 50
-    RECOVERY_UNDO2 = 51
-    RECOVERY_QUIT2 = 52
-    BACKUP2 = 60
-    SPLIT2 = 62
-    MERGE2 = 63
-    SCRUB = 64
-    EXTEND_DATABASE = 68
-    NOP2 = 71
-    NEW_PAGE = 95
+from vss_writers.ese.log_page_change import PageChange
+from vss_writers.ese.log_record_type import RecordType
 
 
 class BackupPhase(IntEnum):
@@ -92,17 +35,6 @@ class BackupScope(IntEnum):
     INCREMENTAL = 2
     COPY = 5
     DIFFERENTIAL = 6
-
-
-class ChangeFlag(IntFlag):
-    """Flag byte of a page record. The two low bits repeat the node flags *version* and *deleted*."""
-
-    NONE = 0
-    VERSIONED = 0x01
-    DELETED = 0x02
-    UNIQUE = 0x04
-    SPACE = 0x08
-    NODE_FLAGS = 0x80  # ReplaceNode: the node's flags are replaced as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,78 +277,6 @@ class Backup2:
         return fixed + path
 
 
-@dataclass(frozen=True, slots=True)
-class PageChange:
-    """One operation on one page of database ``dbid``, with the page's dbtime before and after it.
-
-    ``objid`` is the page's tree, for people who read the log.
-    """
-
-    operation: PageOperation
-    dbid: int
-    dbtime: int
-    dbtime_before: int
-    session: int = 1
-    transaction: int = 0
-    objid: int = 0
-    flags: ChangeFlag = field(default=ChangeFlag.NONE)
-
-    def pack(self) -> bytes:
-        """Return the record."""
-        operation = self.operation
-        match operation:
-            case InsertNode(_, line, prefix, suffix, data, node_flags):
-                sizes = struct.pack("<HHH", len(suffix), prefix, len(data))
-                return self._node(RecordType.INSERT, line, node_flags & 3) + sizes + suffix + data
-            case ReplaceNode(_, line, data, None):
-                return self._node(RecordType.REPLACE, line, 0) + struct.pack("<HHH", len(data), 0, len(data)) + data
-            case ReplaceNode(_, line, data, int(node_flags)):
-                flags = ChangeFlag.NODE_FLAGS | node_flags & 3
-                return self._node(RecordType.REPLACE, line, flags) + struct.pack("<HHH", len(data), 0, len(data)) + data
-            case DeleteNode(_, line):
-                return self._node(RecordType.DELETE, line, 0)
-            case SetExternalHeader(_, data):
-                return self._node(RecordType.SET_EXTERNAL_HEADER, 0, 0) + struct.pack("<H", len(data)) + data
-            case SetLinks(_, previous, following):
-                return self._page(RecordType.MERGE2, 0, 0) + struct.pack("<II", previous, following)
-            case SetFlags(_, page_flags):
-                return self._page(RecordType.SCRUB, 0, 0) + struct.pack("<I", page_flags)
-            case Image(_, data):
-                front, back = _without_hole(data)
-                return (
-                    self._page(RecordType.SPLIT2, 0, 0)
-                    + struct.pack("<HHH", len(data) // 1024, len(front), len(back))
-                    + front
-                    + back
-                )
-            case Format(number, objid, page_flags):
-                body = (self.session, self.dbid, number, objid, self.dbtime, self.dbtime_before, page_flags, self.transaction)
-                return NEW_PAGE.pack(RecordType.NEW_PAGE, *body)
-        raise AssertionError(f"no record for {operation}")
-
-    def _page(self, kind: RecordType, line: int, flags: int) -> bytes:
-        return PAGE_BASE.pack(
-            kind,
-            self.session,
-            self.dbid,
-            self.operation.page_number,
-            self.dbtime,
-            self.dbtime_before,
-            self.transaction,
-            1 if self.transaction else 0,
-            line,
-            self.flags | flags,
-        )
-
-    def _node(self, kind: RecordType, line: int, flags: int) -> bytes:
-        return self._page(kind, line, flags) + NODE_TAIL.pack(0, 0, self.objid)
-
-
-PAGE_BASE = struct.Struct("<BHBIQQIBHB")
-NODE_TAIL = struct.Struct("<III")
-NEW_PAGE = struct.Struct("<BHBIIQQII")
-
-assert PAGE_BASE.size == 32, f"page base has {PAGE_BASE.size} bytes, not 32"
 assert AttachDatabase.LAYOUT.size == 75, f"AttachDB has {AttachDatabase.LAYOUT.size} bytes, not 75"
 assert Backup2.LAYOUT.size == 35, f"Backup2 has {Backup2.LAYOUT.size} bytes, not 35"
 assert Terminate2.LAYOUT.size == 26, f"Term2 has {Terminate2.LAYOUT.size} bytes, not 26"
@@ -439,15 +299,3 @@ LogRecord = (
     | Backup2
     | PageChange
 )
-
-
-def _without_hole(page: bytes) -> tuple[bytes, bytes]:
-    """Split a page image around its longest run of zeros in the middle, found by halving; the run need not be exact."""
-    middle = page.find(bytes(_HOLE_MIN))
-    if middle < 0:
-        return page, b""
-    rest = page[middle:].lstrip(b"\0")
-    return page[:middle], rest
-
-
-_HOLE_MIN = 64

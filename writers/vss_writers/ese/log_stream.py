@@ -16,25 +16,32 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, File, FileSystem, join_path
-from vss_writers.ese.header import LogPosition, LogTime, Signature
+from vss_writers.ese.header import LogPosition
 from vss_writers.ese.log_checksum import CHECKSUM_SIZE, FILL_SECTOR, LogState, pack_checksum, shadow_of
 from vss_writers.ese.log_file import (
     GENERATION_MAX,
     LOG_HEADER_SIZE,
-    Attachment,
-    EngineParameters,
     LogFlag,
     LogHeader,
     archived_log_name,
     current_log_name,
     reserve_log_name,
     temporary_log_name,
+)
+from vss_writers.ese.log_preparation import (
+    RESERVE_LOGS,
+    StreamOwner,
+    StreamParameters,
+    fill_log,
+    next_header,
+    remove_left_overs,
+    repaired_name,
+    write_header,
 )
 from vss_writers.ese.log_reader import LoadedLog, position_at
 from vss_writers.ese.log_records import End, FlushCheck
@@ -46,42 +53,6 @@ _CLOSING_ROOM = 1 + 2 * (FlushCheck.LAYOUT.size + 2 * CHECKSUM_SIZE) + 3 * SECTO
 
 LOG_FILE_SIZE_MIN = LOG_HEADER_SIZE + 8 * SECTOR_SIZE
 LOG_FILE_SIZE_MAX = 0xFFFF * SECTOR_SIZE
-_FILL_CHUNK = FILL_SECTOR * 512
-RESERVE_LOGS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class StreamParameters:
-    """What every generation of a stream has in common."""
-
-    directory: str
-    base: str
-    signature: Signature
-    file_size: int
-    page_size: int
-    engine: EngineParameters
-    is_circular: bool = False
-
-
-@dataclass(slots=True)
-class StreamOwner:
-    """What the stream asks of the instance it belongs to.
-
-    Attributes:
-        now: time of a new generation.
-        attachments: attachment list for the header of a new generation.
-        checkpoint: the checkpoint position now.
-        on_new_generation: called when a generation has begun; writes database headers.
-        is_out_of_space: tells a full disk from other errors.
-        on_low_space: called when a reserve log had to be used.
-    """
-
-    now: Callable[[], LogTime]
-    attachments: Callable[[], tuple[Attachment, ...]]
-    checkpoint: Callable[[], LogPosition]
-    on_new_generation: Callable[[LogHeader], Awaitable[None]]
-    is_out_of_space: Callable[[BaseException], bool]
-    on_low_space: Callable[[str], None]
 
 
 class LogStream:
@@ -258,7 +229,7 @@ class LogStream:
         directory, base = self._parameters.directory, self._parameters.base
         temporary = join_path(directory, temporary_log_name(base))
         current = join_path(directory, current_log_name(base))
-        await _write_header(self._files, temporary, header)
+        await write_header(self._files, temporary, header)
         await self._files.rename(current, join_path(directory, archived_log_name(base, self.generation)))
         await self._files.rename(temporary, current)
         self._file = await self._files.open(current, write=True)
@@ -279,7 +250,7 @@ class LogStream:
         if await self._files.exists(temporary):
             return
         try:
-            await _fill_log(self._files, temporary, self._header.file_size_bytes)
+            await fill_log(self._files, temporary, self._header.file_size_bytes)
         except Exception as error:
             if not self._owner.is_out_of_space(error):
                 raise
@@ -303,45 +274,6 @@ def _padded(data: bytearray) -> bytearray:
     return data + FILL_SECTOR[used:] if used else bytearray(data)
 
 
-def next_header(
-    parameters: StreamParameters, previous: LogHeader | None, owner: StreamOwner, flags: LogFlag, generation: int | None = None
-) -> LogHeader:
-    """Return the header of the generation after ``previous``, or of the first one."""
-    return LogHeader(
-        generation=generation or (1 if previous is None else previous.generation + 1),
-        signature=parameters.signature,
-        created=owner.now(),
-        previous_created=LogTime() if previous is None else previous.created,
-        file_sectors=parameters.file_size // SECTOR_SIZE,
-        page_size=parameters.page_size,
-        parameters=replace(parameters.engine, is_circular=parameters.is_circular),
-        flags=flags,
-        checkpoint=owner.checkpoint(),
-        attachments=owner.attachments(),
-    )
-
-
-async def _write_header(files: FileSystem, path: str, header: LogHeader) -> None:
-    file = await files.open(path, write=True)
-    try:
-        await file.pwrite(0, header.pack())
-        await file.sync()
-    finally:
-        await file.close()
-
-
-async def _fill_log(files: FileSystem, path: str, size: int) -> None:
-    """Make a file of ``size`` bytes of pattern, durable."""
-    file = await files.open(path, write=True, create=True)
-    try:
-        for offset in range(0, size, len(_FILL_CHUNK)):
-            await file.pwrite(offset, _FILL_CHUNK[: size - offset])
-        await file.truncate(size)
-        await file.sync()
-    finally:
-        await file.close()
-
-
 async def begin_generation(
     files: FileSystem,
     parameters: StreamParameters,
@@ -356,26 +288,18 @@ async def begin_generation(
     directory, base = parameters.directory, parameters.base
     temporary = join_path(directory, temporary_log_name(base))
     current = join_path(directory, current_log_name(base))
-    await _remove_left_overs(files, parameters)
-    await _fill_log(files, temporary, parameters.file_size)
+    await remove_left_overs(files, parameters)
+    await fill_log(files, temporary, parameters.file_size)
     flags = LogFlag.CIRCULAR if parameters.is_circular else LogFlag.NONE
     header = next_header(parameters, previous, owner, flags, generation)
-    await _write_header(files, temporary, header)
+    await write_header(files, temporary, header)
     await files.rename(temporary, current)
     return LogStream(files, parameters, owner, header, await files.open(current, write=True))
 
 
-async def make_reserve_logs(files: FileSystem, directory: str, base: str, file_size: int) -> None:
-    """Make the reserve logs that are missing."""
-    for number in range(1, RESERVE_LOGS + 1):
-        path = join_path(directory, reserve_log_name(base, number))
-        if not await files.exists(path):
-            await _fill_log(files, path, file_size)
-
-
 async def open_stream(files: FileSystem, parameters: StreamParameters, owner: StreamOwner, log: LoadedLog) -> LogStream:
     """Go on at the end of the current log; a torn tail is cut off first, by writing the log anew and renaming it."""
-    await _remove_left_overs(files, parameters)
+    await remove_left_overs(files, parameters)
     if not log.scan.is_tail_clean or log.scan.state is not LogState.WHOLE:
         await _write_repaired(files, parameters, owner, log)
     file = await files.open(log.path, write=True)
@@ -388,21 +312,9 @@ async def open_stream(files: FileSystem, parameters: StreamParameters, owner: St
     return stream
 
 
-async def _remove_left_overs(files: FileSystem, parameters: StreamParameters) -> None:
-    """Remove a prepared log and a repaired one that a crash left behind: both may be incomplete, neither holds records."""
-    for name in (temporary_log_name(parameters.base), _repaired_name(parameters)):
-        path = join_path(parameters.directory, name)
-        if await files.exists(path):
-            await files.remove(path)
-
-
-def _repaired_name(parameters: StreamParameters) -> str:
-    return f"{parameters.base}fix.log"
-
-
 async def _write_repaired(files: FileSystem, parameters: StreamParameters, owner: StreamOwner, log: LoadedLog) -> None:
-    repaired = join_path(parameters.directory, _repaired_name(parameters))
-    await _fill_log(files, repaired, log.header.file_size_bytes)
+    repaired = join_path(parameters.directory, repaired_name(parameters))
+    await fill_log(files, repaired, log.header.file_size_bytes)
     file = await files.open(repaired, write=True)
     try:
         stream = LogStream(files, parameters, owner, log.header, file)

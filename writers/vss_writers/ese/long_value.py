@@ -24,16 +24,16 @@ class LongValues:
     """The long values of one table."""
 
     def __init__(self, tree: Tree, page_size: int) -> None:
-        self._tree = tree
+        self.tree = tree
         self._chunk_size = long_value_chunk_size(page_size)
 
     async def insert(self, data: bytes) -> bytes:
         """Store a value with one reference and return its key."""
-        last = await self._tree.last()
+        last = await self.tree.last()
         key = big_endian(int.from_bytes(last.key[:_ID_SIZE], "big") + 1 if last else 1)
-        await self._tree.insert(key, _ROOT.pack(1, len(data)))
+        await self.tree.insert(key, _ROOT.pack(1, len(data)))
         for offset in range(0, len(data), self._chunk_size):
-            await self._tree.insert(key + big_endian(offset), data[offset : offset + self._chunk_size])
+            await self.tree.insert(key + big_endian(offset), data[offset : offset + self._chunk_size])
         return key
 
     async def read(self, key: bytes) -> bytes:
@@ -44,24 +44,24 @@ class LongValues:
         """
         size = -1
         parts: list[tuple[int, bytes]] = []
-        async for node in self._tree.entries(key, after_prefix(key)):
+        async for node in self.tree.entries(key, after_prefix(key)):
             if size < 0:
                 size = _ROOT.unpack_from(node.data)[1]
             else:
                 parts.append((int.from_bytes(node.key[len(key) :], "big"), node.data))
         if size < 0:
-            raise JetError(JetCode.RecordNotFound, f"long value {key.hex()} of tree {self._tree.objid}")
+            raise JetError(JetCode.RecordNotFound, f"long value {key.hex()} of tree {self.tree.objid}")
         data = _join_chunks(parts, size)
         if len(data) != size:
-            text = f"long value {key.hex()} of tree {self._tree.objid}: {size} bytes expected, {len(data)} found"
+            text = f"long value {key.hex()} of tree {self.tree.objid}: {size} bytes expected, {len(data)} found"
             raise JetError(JetCode.NodeCorrupted, text)
         return data
 
     async def delete(self, key: bytes) -> None:
         """Remove a value and its chunks."""
-        found = [node.key async for node in self._tree.entries(key, after_prefix(key))]
+        found = [node.key async for node in self.tree.entries(key, after_prefix(key))]
         for node_key in found:
-            await self._tree.delete(node_key)
+            await self.tree.delete(node_key)
 
 
 def _join_chunks(parts: list[tuple[int, bytes]], size: int) -> bytes:

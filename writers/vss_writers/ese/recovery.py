@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from vss_writers.ese.attached_database import attachment_of
@@ -23,68 +23,22 @@ from vss_writers.ese.checkpoint import Checkpoint, read_checkpoint, write_checkp
 from vss_writers.ese.database_file import read_database_header
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.files import SECTOR_SIZE, FileSystem, join_path
-from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signature
+from vss_writers.ese.files import FileSystem, join_path
+from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
 from vss_writers.ese.layout import DatabaseState
-from vss_writers.ese.log_checksum import LogState
-from vss_writers.ese.log_file import NOWHERE, Attachment, LogHeader, archived_log_name, current_log_name
-from vss_writers.ese.log_reader import LoadedLog, LogDirectory, list_logs, load_log, read_log_header
-from vss_writers.ese.log_records import DetachDatabase, RecordType, RecoveryUndo2, Terminate2
-from vss_writers.ese.log_stream import LogStream, StreamOwner, StreamParameters, begin_generation, open_stream
+from vss_writers.ese.log_file import NOWHERE, Attachment, LogHeader, archived_log_name
+from vss_writers.ese.log_preparation import StreamOwner, StreamParameters
+from vss_writers.ese.log_reader import LoadedLog, LogDirectory, list_logs, read_log_header
+from vss_writers.ese.log_record_type import RecordType
+from vss_writers.ese.log_records import DetachDatabase, RecoveryUndo2, Terminate2
+from vss_writers.ese.log_replay import load_last, replay
+from vss_writers.ese.log_stream import LogStream, begin_generation, open_stream
 from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.parameters import InstanceParameters
-from vss_writers.ese.redo import Redo, RedoCounts, RedoDatabase, RedoScope
+from vss_writers.ese.recovery_report import RecoveredDatabase, RecoveryOptions, RecoveryReport, make_report
+from vss_writers.ese.redo import Redo
+from vss_writers.ese.redo_database import RedoDatabase, RedoScope
 from vss_writers.ese.transaction import SESSION
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryOptions:
-    """What recovery may do.
-
-    Attributes:
-        databases: files to bring forward besides those the logs and the checkpoint name; also tells where moved ones are.
-        ignore_missing: whether databases that the logs name may be absent.
-        accept_lost_logs: whether missing committed generations that are not required are accepted.
-    """
-
-    databases: tuple[str, ...] = ()
-    ignore_missing: bool = False
-    accept_lost_logs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveredDatabase:
-    """One database after recovery: where it is, and up to which log position its file is consistent."""
-
-    path: str
-    consistent_position: LogPosition
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryReport:
-    """What a recovery did.
-
-    Attributes:
-        generation_first: first generation that was replayed, 0 where there was none.
-        generation_last: last one.
-        records_redone: page changes applied.
-        records_skipped: page changes the files had already, or that concern no file here.
-        transactions_redone: committed transactions that were replayed.
-        transactions_undone: transactions that were open at the end, or given up by an earlier crash.
-        torn_at: where a torn tail was cut off, or None.
-        databases: databases that were brought to the end of the logs.
-        ignored: databases that were missing and ignored.
-    """
-
-    generation_first: int = 0
-    generation_last: int = 0
-    records_redone: int = 0
-    records_skipped: int = 0
-    transactions_redone: int = 0
-    transactions_undone: int = 0
-    torn_at: LogPosition | None = None
-    databases: tuple[RecoveredDatabase, ...] = ()
-    ignored: tuple[str, ...] = ()
 
 
 async def recover(
@@ -180,7 +134,7 @@ class Recovery:
             await self._finish(stream, redo)
         finally:
             await redo.release()
-        self._report = _make_report(first, last, redo.counts, self._report.databases, tuple(ignored))
+        self._report = make_report(first, last, redo.counts, self._report.databases, tuple(ignored))
         self._on_event(EngineEvent(302, "recovery is done"))
         return stream
 
@@ -366,114 +320,6 @@ def _generation_needed(header: DatabaseHeader, signature: Signature) -> int:
     return header.consistent_position.generation
 
 
-def _make_report(
-    first: int, last: LoadedLog, counts: RedoCounts, databases: tuple[RecoveredDatabase, ...], ignored: tuple[str, ...]
-) -> RecoveryReport:
-    return RecoveryReport(
-        generation_first=first,
-        generation_last=last.header.generation,
-        records_redone=counts.records_redone,
-        records_skipped=counts.records_skipped,
-        transactions_redone=counts.transactions_redone,
-        transactions_undone=counts.transactions_undone,
-        torn_at=None if last.scan.state is LogState.WHOLE else last.end_position,
-        databases=databases,
-        ignored=ignored,
-    )
-
-
-async def replay(
-    files: FileSystem,
-    parameters: InstanceParameters,
-    logs: LogDirectory,
-    last: LoadedLog,
-    scope: RedoScope,
-    redo: Redo,
-    on_event: EventSink,
-) -> None:
-    """Check and replay the logs from ``scope.generation_first`` to ``last``.
-
-    Raises:
-        JetError: the refusals about logs; what redo raises.
-    """
-    previous: LogHeader | None = None
-    for generation in range(scope.generation_first, scope.generation_last + 1):
-        is_last = generation == scope.generation_last
-        log = last if is_last else await _load_closed(files, logs, generation, on_event)
-        check_sequence(log.header, log.path, scope.signature, generation, parameters.log_file_size, previous)
-        if previous is None:
-            await redo.begin(log.header.attachments)
-        for position, record in log.records:
-            await redo.record(position, record)
-        on_event(EngineEvent(301, f"generation {generation:#x} was replayed", path=log.path))
-        previous = log.header
-    redo.end_of_logs()
-
-
-async def load_last(files: FileSystem, logs: LogDirectory, on_event: EventSink) -> LoadedLog:
-    """Load the newest log: the current one, whose tail may be torn, or the highest closed one, which has to be complete.
-
-    Raises:
-        JetError: ``LogFileCorrupt`` (event 465); ``MissingLogFile`` where the highest closed one is not complete.
-    """
-    if logs.current is None:
-        log = await _load(files, logs.archived[max(logs.archived)], on_event, may_be_torn=False)
-        if not log.is_closed:
-            path = join_path(logs.directory, current_log_name(logs.base))
-            raise JetError(JetCode.MissingLogFile, "the highest closed log is not complete", path=path)
-        return log
-    log = await _load(files, logs.current, on_event, may_be_torn=True)
-    if log.scan.state is LogState.TORN:
-        values = (("position", str(log.end_position)),)
-        on_event(EngineEvent(462, "a torn write at the end of the logs was cut off", Severity.WARNING, log.path, values))
-    if log.scan.from_shadow:
-        on_event(EngineEvent(466, "the last sector of a log was taken from its shadow", Severity.WARNING, log.path))
-    return log
-
-
-async def _load_closed(files: FileSystem, logs: LogDirectory, generation: int, on_event: EventSink) -> LoadedLog:
-    path = logs.archived.get(generation)
-    if path is None:
-        name = join_path(logs.directory, archived_log_name(logs.base, generation))
-        on_event(EngineEvent(450, "there is a gap in the sequence of logs", Severity.ERROR, name))
-        raise JetError(JetCode.MissingLogFile, f"generation {generation:#x}", path=name)
-    log = await _load(files, path, on_event, may_be_torn=False)
-    if not log.is_closed:
-        raise JetError(JetCode.LogFileCorrupt, "a closed generation has no end record", path=path)
-    return log
-
-
-async def _load(files: FileSystem, path: str, on_event: EventSink, *, may_be_torn: bool) -> LoadedLog:
-    try:
-        return await load_log(files, path, may_be_torn=may_be_torn)
-    except JetError as error:
-        if error.code is JetCode.LogFileCorrupt:
-            on_event(EngineEvent(465, f"a log is damaged: {error}", Severity.ERROR, path))
-        raise
-
-
-def check_sequence(
-    header: LogHeader, path: str, signature: Signature, generation: int, file_size: int, previous: LogHeader | None
-) -> None:
-    """Refuse a log that is not the expected one.
-
-    Raises:
-        JetError: ``BadLogSignature``, ``LogGenerationMismatch``, ``LogFileSizeMismatch``, ``InvalidLogSequence``.
-    """
-    if header.signature != signature:
-        detail = f"signature expected {signature.random}, found {header.signature.random}"
-        raise JetError(JetCode.BadLogSignature, detail, path=path)
-    if header.generation != generation:
-        detail = f"generation expected {generation:#x}, found {header.generation:#x}"
-        raise JetError(JetCode.LogGenerationMismatch, detail, path=path)
-    if header.file_sectors * SECTOR_SIZE != file_size:
-        detail = f"expected {file_size} bytes, found {header.file_sectors * SECTOR_SIZE}"
-        raise JetError(JetCode.LogFileSizeMismatch, detail, path=path)
-    if previous is not None and header.previous_created != previous.created:
-        detail = f"expected a predecessor made {previous.created}, found {header.previous_created}"
-        raise JetError(JetCode.InvalidLogSequence, detail, path=path)
-
-
 async def recover_database(
     files: FileSystem,
     parameters: InstanceParameters,
@@ -525,4 +371,4 @@ async def recover_database(
     finally:
         await redo.release()
     recovered = (RecoveredDatabase(path, database.header.consistent_position),)
-    return _make_report(scope.generation_first, last, redo.counts, recovered, ())
+    return make_report(scope.generation_first, last, redo.counts, recovered, ())

@@ -57,7 +57,7 @@ class ColumnDefinition:
 
 @dataclass(frozen=True, slots=True)
 class IndexDefinition:
-    """An index to create over ``columns`` in that order, ascending."""
+    """An index to create over ``columns`` in that order, ascending. A unique one leaves out rows where all of them are null."""
 
     name: str
     columns: tuple[str, ...]

@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from vss_writers.ese.backup_chain import check_full_backups, check_unbroken_logs, header_changes
 from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import is_same_path
-from vss_writers.ese.header import BackupInfo, LogPosition, LogTime
+from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, LogTime
 from vss_writers.ese.layout import BackupType
-from vss_writers.ese.log_file import NEVER, NO_BACKUP, NOWHERE
-from vss_writers.ese.log_reader import list_logs
+from vss_writers.ese.log_file import NEVER, NOWHERE
+from vss_writers.ese.log_reader import LogDirectory, list_logs
 from vss_writers.ese.log_records import Backup2, BackupPhase, BackupScope
 from vss_writers.ese.truncation import OtherDatabase, SnapshotKind, TruncationPlan, plan_truncation
 
@@ -139,7 +140,7 @@ class Snapshots:
         for path in selected or ():
             self._find(path)
         if kind.is_incremental:
-            self._check_full_backups(selected)
+            check_full_backups(self._headers(selected), self._instance.emit)
         self._kind = kind
         self._selected = selected
         self.freeze_info = None
@@ -267,7 +268,7 @@ class Snapshots:
         instance = self._instance
         instance.check_running()
         if self._kind.is_incremental:
-            await self._check_unbroken_logs()
+            check_unbroken_logs(self._headers(self._selected), await self._logs(), instance.generation, instance.emit)
         time = replace(instance.log_time(), is_os_snapshot=True)
         checkpoint = instance.checkpoint.generation
         closed = instance.generation
@@ -300,14 +301,14 @@ class Snapshots:
         instance = self._instance
         try:
             if instance.is_open and instance.stream.error is None:
-                await instance.write_waiting_headers()
+                await instance.checkpointer.write_waiting()
         finally:
             instance.writer.release()
 
     async def _plan(self, *, all_databases_attached: bool) -> tuple[TruncationPlan, list[str]]:
         instance = self._instance
         assert self.freeze_info is not None, "truncation without a freeze"
-        logs = await list_logs(instance.files, instance.parameters.log_directory, instance.parameters.base_name)
+        logs = await self._logs()
         backed_up = [database.path for database in self._backed_up()]
         others = [
             OtherDatabase(database.path, database.header.full_previous.generation_high)
@@ -342,9 +343,9 @@ class Snapshots:
                 await instance.stream.append(record.pack())
             await instance.stream.flush()
             for database in self._backed_up():
-                await database.pages.file.change_header(**_header_changes(self._kind, backup))
+                await database.pages.file.change_header(**header_changes(self._kind, backup))
             if self._kind is SnapshotKind.FULL:
-                await instance.note_backup(
+                await instance.checkpointer.note_backup(
                     full_backup_position=info.mark,
                     full_backup_time=info.time,
                     last_full_backup_checkpoint=LogPosition(info.checkpoint_generation, 0, 0),
@@ -352,7 +353,21 @@ class Snapshots:
                     incremental_backup_time=NEVER,
                 )
             elif self._kind is SnapshotKind.INCREMENTAL:
-                await instance.note_backup(incremental_backup_position=info.mark, incremental_backup_time=info.time)
+                await instance.checkpointer.note_backup(
+                    incremental_backup_position=info.mark, incremental_backup_time=info.time
+                )
+
+    async def _logs(self) -> LogDirectory:
+        parameters = self._instance.parameters
+        return await list_logs(self._instance.files, parameters.log_directory, parameters.base_name)
+
+    def _headers(self, selected: tuple[str, ...] | None) -> list[tuple[str, DatabaseHeader]]:
+        """Paths and headers of the selected databases."""
+        return [
+            (database.path, database.header)
+            for database in self._instance.databases
+            if selected is None or any(is_same_path(path, database.path) for path in selected)
+        ]
 
     def _backed_up(self) -> list[Database]:
         """Databases in the backup that were attached at the freeze and still are."""
@@ -377,50 +392,3 @@ class Snapshots:
     def _find(self, path: str) -> None:
         if not any(is_same_path(path, database.path) for database in self._instance.databases):
             raise JetError(JetCode.DatabaseNotFound, "it is not attached", path=path)
-
-    def _check_full_backups(self, selected: tuple[str, ...] | None) -> None:
-        for database in self._instance.databases:
-            if selected is not None and not any(is_same_path(path, database.path) for path in selected):
-                continue
-            header = database.header
-            if header.full_previous == NO_BACKUP or header.full_previous_type is not BackupType.OS_SNAPSHOT:
-                self._instance.emit(
-                    EngineEvent(206, "a database has no full backup to build on", Severity.ERROR, database.path)
-                )
-                raise JetError(JetCode.MissingFullBackup, path=database.path)
-
-    async def _check_unbroken_logs(self) -> None:
-        """Logs from the last backup on have to be there: −569 otherwise."""
-        parameters = self._instance.parameters
-        logs = await list_logs(self._instance.files, parameters.log_directory, parameters.base_name)
-        expected = range(logs.lowest or self._instance.generation, self._instance.generation)
-        missing = [generation for generation in expected if generation not in logs.archived]
-        for database in self._backed_up():
-            header = database.header
-            last = max(header.full_previous.generation_high, header.incremental_previous.generation_high)
-            if expected.start > last + 1:
-                missing.insert(0, last + 1)
-        if missing:
-            text = f"generation {missing[0]:#x} is needed for the backup and is missing"
-            self._instance.emit(EngineEvent(459, text, Severity.ERROR, parameters.log_directory))
-            raise JetError(JetCode.MissingFileToBackup, text, path=parameters.log_directory)
-
-
-def _header_changes(kind: SnapshotKind, backup: BackupInfo) -> dict[str, object]:
-    """Header fields that a finished backup of this kind sets."""
-    match kind:
-        case SnapshotKind.FULL:
-            return {
-                "full_previous": backup,
-                "full_previous_type": BackupType.OS_SNAPSHOT,
-                "incremental_previous": NO_BACKUP,
-                "incremental_previous_type": BackupType.STREAMING,
-                "differential_previous": NO_BACKUP,
-                "differential_previous_type": BackupType.STREAMING,
-            }
-        case SnapshotKind.INCREMENTAL:
-            return {"incremental_previous": backup, "incremental_previous_type": BackupType.OS_SNAPSHOT}
-        case SnapshotKind.COPY:
-            return {"copy_previous": backup, "copy_previous_type": BackupType.OS_SNAPSHOT}
-        case SnapshotKind.DIFFERENTIAL:
-            return {"differential_previous": backup, "differential_previous_type": BackupType.OS_SNAPSHOT}

@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.keys import big_endian
 from vss_writers.ese.layout import (
+    CURRENT_FORMAT,
     EMPTY_SPLIT_BUFFER,
     PAGE_DATABASE_ROOT,
     SPACE_HEADER,
     PageFlag,
     SpaceFlag,
 )
-from vss_writers.ese.page_operation import PageAccess
-from vss_writers.ese.tree import Tree, create_root
+from vss_writers.ese.page_operation import Format, PageAccess, SetExternalHeader
+from vss_writers.ese.tree import Tree
 
 _COUNT = struct.Struct("<I")
 
@@ -256,12 +257,19 @@ async def create_space(
     assert extent.count >= FDP_PAGES, f"{extent.count} pages for tree {objid}, at least {FDP_PAGES}"
     flags = SpaceFlag.MULTIPLE_EXTENT | (SpaceFlag.NON_UNIQUE if kind & PageFlag.NON_UNIQUE else SpaceFlag.NONE)
     header = SpaceHeader(extent.count, parent_fdp, flags, extent.first + 1)
-    await create_root(access, extent.first, objid, kind, header.pack())
+    await _create_root(access, extent.first, objid, kind, header.pack())
     space_kind = PageFlag.SPACE_TREE | (kind & (PageFlag.INDEX | PageFlag.LONG_VALUE))
     for root in (extent.first + 1, extent.first + 2):
-        await create_root(access, root, objid, space_kind, EMPTY_SPLIT_BUFFER)
+        await _create_root(access, root, objid, space_kind, EMPTY_SPLIT_BUFFER)
     space = Space(access, extent.first, objid, header)
     await space.own(extent)
     if extent.count > FDP_PAGES:
         await space.give(Extent(extent.first + FDP_PAGES, extent.count - FDP_PAGES))
     return space
+
+
+async def _create_root(access: PageAccess, page_number: int, objid: int, kind: PageFlag, external_header: bytes) -> None:
+    """Format the root of a new, empty tree."""
+    flags = CURRENT_FORMAT | kind | PageFlag.ROOT | PageFlag.LEAF
+    await access.apply(Format(page_number, objid, int(flags)))
+    await access.apply(SetExternalHeader(page_number, external_header))

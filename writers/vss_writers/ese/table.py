@@ -57,10 +57,10 @@ class Table:
         self.schema = schema
         self._tree = table_tree(access, schema)
         self._index_trees = {index.name: index_tree(access, index) for index in schema.secondary_indexes}
-        self._long_values: LongValues | None = None
+        self.long_values: LongValues | None = None
         if schema.long_value_fdp:
             tree = _tree(access, schema.long_value_fdp, schema.long_value_objid, PageFlag.LONG_VALUE)
-            self._long_values = LongValues(tree, access.page_size)
+            self.long_values = LongValues(tree, access.page_size)
         self._number_next = 0
 
     # -- reading ----------------------------------------------------------------------------------------------------------
@@ -148,9 +148,9 @@ class Table:
         return decompress(item.data) if item.flags & COMPRESSED else item.data
 
     async def _long_value(self, key: bytes) -> bytes:
-        if self._long_values is None:
+        if self.long_values is None:
             raise JetError(JetCode.NodeCorrupted, f"table {self.schema.name} refers to long value {key.hex()}, has none")
-        return await self._long_values.read(key)
+        return await self.long_values.read(key)
 
     # -- changing ---------------------------------------------------------------------------------------------------------
 
@@ -260,21 +260,21 @@ class Table:
             size -= length - _SEPARATED_SIZE
         if size > limit:
             raise JetError(JetCode.RecordTooBig, f"record of {size} bytes in table {self.schema.name}, at most {limit}")
-        if plan and self._long_values is None:
+        if plan and self.long_values is None:
             raise JetError(JetCode.RecordTooBig, f"table {self.schema.name} has no long-value tree")
         return plan
 
     async def _record(self, items: Mapping[int, Item], plan: Sequence[int]) -> bytes:
         stored = dict(items)
         for column_id in sorted(plan):
-            assert self._long_values is not None, "planned without a long-value tree"
-            stored[column_id] = separated(await self._long_values.insert(items[column_id].data))
+            assert self.long_values is not None, "planned without a long-value tree"
+            stored[column_id] = separated(await self.long_values.insert(items[column_id].data))
         return encode_record(self.schema, stored, self._access.page_size)
 
     async def _drop_long_values(self, before: Mapping[int, Item], after: Mapping[int, Item]) -> None:
         for column_id, item in before.items():
-            if item.is_separated and after.get(column_id) != item and self._long_values is not None:
-                await self._long_values.delete(item.long_value_key)
+            if item.is_separated and after.get(column_id) != item and self.long_values is not None:
+                await self.long_values.delete(item.long_value_key)
 
     # -- keys -------------------------------------------------------------------------------------------------------------
 

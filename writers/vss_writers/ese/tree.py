@@ -28,7 +28,6 @@ from vss_writers.ese.page_operation import (
     InsertNode,
     PageAccess,
     ReplaceNode,
-    SetExternalHeader,
     SetLinks,
 )
 from vss_writers.ese.tree_layout import Layout, lay_out, node_size, separator, split, write_page, write_page_with_header
@@ -270,7 +269,7 @@ class Tree:
         behind = page.next
         links = [page.previous, *numbers, behind] if page.is_leaf else [0] * (len(numbers) + 2)
         for place in range(len(numbers) - 1, 0, -1):
-            await self._write(numbers[place], flags, (links[place], links[place + 2]), layouts[place])
+            await self._write_new(numbers[place], flags, (links[place], links[place + 2]), layouts[place])
         if keeps_first and page.is_leaf:
             await self.access.apply(SetLinks(numbers[0], links[0], links[2]))
         else:
@@ -279,14 +278,17 @@ class Tree:
             neighbour = await self.access.read(behind)
             await self.access.apply(SetLinks(behind, numbers[-1], neighbour.next))
 
-    async def _write(self, number: int, flags: PageFlag, links: tuple[int, int], layout: Layout) -> None:
-        if len(layout.nodes) == 1 and not layout.prefix:
-            # The new page of an append split: a few small operations instead of a whole image in the log.
-            node = layout.nodes[0]
-            await self.access.apply(Format(number, self.objid, int(flags)))
-            await self.access.apply(SetLinks(number, *links))
-            await self.access.apply(InsertNode(number, 0, 0, node.key, node.data, node.flags))
+    async def _write_new(self, number: int, flags: PageFlag, links: tuple[int, int], layout: Layout) -> None:
+        """Write a page that nothing points to yet: for a single entry, small operations instead of an image in the log."""
+        if len(layout.nodes) > 1:
+            await self._write(number, flags, links, layout)
             return
+        node = layout.nodes[0]
+        await self.access.apply(Format(number, self.objid, int(flags)))
+        await self.access.apply(SetLinks(number, *links))
+        await self.access.apply(InsertNode(number, 0, 0, node.key, node.data, node.flags))
+
+    async def _write(self, number: int, flags: PageFlag, links: tuple[int, int], layout: Layout) -> None:
         image = write_page(self.access.page_size, number, self.objid, int(flags), links, layout)
         await self.access.apply(Image(number, image))
 
@@ -317,7 +319,7 @@ class Tree:
         is_leaf = root.is_leaf
         links = [0, *numbers, 0] if is_leaf else [0] * (len(numbers) + 2)
         for place, (number, layout) in enumerate(zip(numbers, layouts, strict=True)):
-            await self._write(number, flags, (links[place], links[place + 2]), layout)
+            await self._write_new(number, flags, (links[place], links[place + 2]), layout)
         keys = [*separators, b""]
         entries = [Node(key, _pointer(number)) for key, number in zip(keys, numbers, strict=True)]
         flags = self._flags | PageFlag.ROOT | (PageFlag.PARENT_OF_LEAF if is_leaf else PageFlag.NONE)
@@ -390,10 +392,3 @@ _ROOT_RESERVE = 16
 
 def _pointer(page_number: int) -> bytes:
     return page_number.to_bytes(4, "little")
-
-
-async def create_root(access: PageAccess, page_number: int, objid: int, kind: PageFlag, external_header: bytes) -> None:
-    """Format the root of a new, empty tree."""
-    flags = CURRENT_FORMAT | kind | PageFlag.ROOT | PageFlag.LEAF
-    await access.apply(Format(page_number, objid, int(flags)))
-    await access.apply(SetExternalHeader(page_number, external_header))

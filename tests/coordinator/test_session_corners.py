@@ -1,0 +1,127 @@
+"""Sessions where calls come early, twice, or are cancelled while they undo something."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from vss.coordinator import Session
+from vss.coordinator.limits import limits_of_profile
+from vss.errors import NotFoundError
+from vss.machines import WriterState
+from vss.ports import Ports
+from vss.roles.volume import FileSystem
+from vss.roles.writer import WriterContext
+from vss.simulation import run
+from vss.testing import Scene, StubProvider, StubVolume, StubWriter
+
+
+def play(story: Callable[[Ports], Awaitable[Any]]) -> None:
+    run(story)
+
+
+def test_only_the_strict_profile_has_a_freeze_window() -> None:
+    assert limits_of_profile("strict").freeze_window_s == 10.0
+    assert limits_of_profile("windows").freeze_window_s == math.inf
+
+
+def test_a_session_says_whether_a_volume_can_be_taken() -> None:
+    async def story(ports: Ports) -> None:
+        provider = StubProvider(supports=lambda volume: volume.name == "D:")
+        scene = await Scene.build(ports, providers=[provider], volumes=[StubVolume(ports, "D:"), StubVolume(ports, "L:")])
+        async with scene.coordinator.open_session() as session:
+            session.initialize_for_backup()
+            assert await session.is_volume_supported("D:")
+            assert not await session.is_volume_supported("L:")
+
+    play(story)
+
+
+def test_a_session_without_a_set_has_no_shadow_copy_to_open() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports)
+        async with scene.coordinator.open_session() as session:
+            with pytest.raises(NotFoundError, match="the session has none"):
+                await session.writable_snapshot("D:")
+
+    play(story)
+
+
+def test_a_shadow_copy_is_opened_for_changes_once() -> None:
+    opened: list[FileSystem] = []
+
+    async def post_snapshot(context: WriterContext) -> None:
+        opened.append(await context.snapshot_files("D:"))
+        opened.append(await context.snapshot_files("d:"))
+
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports, writers=[StubWriter("A", behaviour={"on_post_snapshot": post_snapshot})])
+        await scene.backup()
+
+    play(story)
+    assert opened[0] is opened[1]
+
+
+def test_a_role_without_coroutines_fails_alone() -> None:
+    class PlainWriter(StubWriter):
+        def identify(self) -> Any:  # type: ignore[override]
+            raise RuntimeError("not even asynchronous")
+
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports, writers=[PlainWriter("A"), StubWriter("B")])
+        async with scene.coordinator.open_session() as session:
+            session.initialize_for_backup()
+            assert [each.friendly_name for each in await session.gather_writer_metadata()] == ["B"]
+
+    play(story)
+
+
+async def cancelled_while_undoing(scene: Scene, session: Session) -> None:
+    """Cancel DoSnapshotSet while writer B prepares, and cancel again while the provider undoes the set."""
+    await scene.prepare(session)
+    task = asyncio.create_task(session.do_snapshot_set())
+    await asyncio.sleep(1.0)
+    task.cancel()
+    await asyncio.sleep(1.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    status = {each.name: each.state for each in await session.gather_writer_status()}
+    assert status["A"] is WriterState.WAITING_FOR_FREEZE
+
+
+async def scene_with_a_slow_undo(ports: Ports) -> Scene:
+    calls: list[str] = []
+    writers = [StubWriter("A", calls), StubWriter("B", calls, behaviour={"on_prepare_snapshot": 60.0})]
+    return await Scene.build(
+        ports, writers=writers, providers=[StubProvider(calls=calls, behaviour={"abort_snapshots": 5.0})], calls=calls
+    )
+
+
+def test_a_writer_that_an_interrupted_undo_did_not_reach_is_aborted_at_release() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await scene_with_a_slow_undo(ports)
+        async with scene.coordinator.open_session() as session:
+            await cancelled_while_undoing(scene, session)
+        assert scene.calls.index("A.on_abort") < scene.calls.index("A.on_backup_shutdown")
+        assert scene.calls.count("A.on_abort") == 1
+        scene.assert_nothing_left()
+
+    play(story)
+
+
+def test_a_writer_that_an_interrupted_undo_did_not_reach_is_aborted_with_the_backup() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await scene_with_a_slow_undo(ports)
+        async with scene.coordinator.open_session() as session:
+            await cancelled_while_undoing(scene, session)
+            await session.abort_backup()
+            assert scene.calls.count("A.on_abort") == 1
+        assert scene.calls.count("A.on_abort") == 1
+        scene.assert_nothing_left()
+
+    play(story)
