@@ -217,6 +217,16 @@ class SnapshotDeleted(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class BlocksCopied(Event, frozen=True, kw_only=True):
+    """A long copy between volume and shadow copy came this far; ``work`` is establish, resync, restore or revert."""
+
+    work: str
+    volume: str
+    snapshot_id: str
+    done_bytes: int
+    total_bytes: int
+
+
 # -- backup, verification, restore ---------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from vss.errors import VolumeError
 from vss.volumes.block_store import BlockStore
 from vss_providers.on_disk.catalog import (
+    FLAGS_AT,
     FREE,
     FREE_PAIR,
     PAIRS_PER_BLOCK,
@@ -88,3 +89,8 @@ class CatalogSlots:
     def set_position(self, pair_at: int, position: int) -> None:
         """Change the stack position in a pair; ``VolumeError`` when the device fails."""
         self._device.write(pair_at + POSITION_AT, position.to_bytes(8, "little"))
+
+    def set_flags(self, pair_at: int, flags: int) -> None:
+        """Change the flags in a pair, durably; ``VolumeError`` when the device fails."""
+        self._device.write(pair_at + FLAGS_AT, flags.to_bytes(8, "little"))
+        self._device.flush()

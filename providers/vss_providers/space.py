@@ -1,18 +1,18 @@
-"""The free space of a diff area: 16 KiB blocks of the image behind the volume.
+"""The free space of a diff area: 16 KiB blocks of the image behind the volume, or of a file inside it.
 
-Decides where new blocks go: the first free run that is long enough, else at the end after growing the image in steps. What is
-free is never written down: it is everything behind the volume that no catalog, store or descriptor points at, so a crash can
+Decides where new blocks go: the first free run that is long enough, else at the end after growing the image in steps; a file
+inside the volume never grows. What is free is never written down: it is everything of the area that no catalog, store or descriptor points at, so a crash can
 lose no space and free nothing that is in use.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 
 from vss.errors import VolumeFullError
 from vss.volumes.block_store import BlockStore
-from vss_providers.on_disk.layout import BLOCK_SIZE, round_up
+from vss_providers.on_disk.layout import BLOCK_SHIFT, BLOCK_SIZE, round_up
 
 GROWTH_BYTES = 1 << 20
 """Step in which the image grows, and most that one store takes in one piece."""
@@ -25,11 +25,20 @@ class MaximumReachedError(VolumeFullError):
 class DiffSpace:
     """Allocation in whole blocks. ``start`` and ``end`` bound the area, absolute; ``maximum_size`` in bytes, 0 is no bound."""
 
-    def __init__(self, store: BlockStore, start: int, *, maximum_size: int = 0, growth_bytes: int = GROWTH_BYTES) -> None:
-        """Take everything from ``start`` to the end of the image as free."""
+    def __init__(
+        self,
+        store: BlockStore,
+        start: int,
+        *,
+        maximum_size: int = 0,
+        growth_bytes: int = GROWTH_BYTES,
+        extents: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Take everything from ``start`` to the end of the image as free; or ``extents``, (start, end), which never grow."""
         self._store = store
-        self.start = start
-        self.end = max(start, store.size_bytes // BLOCK_SIZE * BLOCK_SIZE)
+        self.extents = tuple(sorted(extents))
+        self.start = self.extents[0][0] if extents else start
+        self.end = self.extents[-1][1] if extents else max(start, store.size_bytes // BLOCK_SIZE * BLOCK_SIZE)
         self.maximum_size = maximum_size
         self.growth_bytes = growth_bytes
         self._runs: list[tuple[int, int]] = []
@@ -38,22 +47,36 @@ class DiffSpace:
     def set_used(self, used: Iterable[int]) -> None:
         """Take everything as free but the blocks at the offsets ``used``."""
         self._runs = []
-        at = self.start
-        for offset in sorted(set(used)):
-            if offset > at:
-                self._runs.append((at, offset))
-            at = offset + BLOCK_SIZE
-        if at < self.end:
-            self._runs.append((at, self.end))
+        taken = sorted(set(used))
+        for start, end in self.extents or ((self.start, self.end),):
+            at = start
+            for offset in taken[bisect_left(taken, start) : bisect_left(taken, end)]:
+                if offset > at:
+                    self._runs.append((at, offset))
+                at = offset + BLOCK_SIZE
+            if at < end:
+                self._runs.append((at, end))
+
+    def contains(self, offset: int, length: int) -> bool:
+        """Whether ``length`` bytes at ``offset`` are the area's, those beyond its present end included."""
+        if not self.extents:
+            return offset >= self.start
+        index = bisect_right(self.extents, (offset, self.end)) - 1
+        return index >= 0 and self.extents[index][0] <= offset and offset + length <= self.extents[index][1]
+
+    def blocks_below(self, size_bytes: int) -> Iterator[int]:
+        """Yield the blocks of the area that lie in the first ``size_bytes``, the volume."""
+        for start, end in self.extents:
+            yield from range(start >> BLOCK_SHIFT, min(end, size_bytes) >> BLOCK_SHIFT)
 
     @property
     def allocated_bytes(self) -> int:
-        """Bytes behind the volume, used or not."""
-        return self.end - self.start
+        """Bytes set aside for the area, used or not."""
+        return sum(end - start for start, end in self.extents) if self.extents else self.end - self.start
 
     @property
     def free_bytes(self) -> int:
-        """Bytes behind the volume that nothing uses."""
+        """Bytes of these that nothing uses."""
         return sum(end - start for start, end in self._runs)
 
     def allocate(self, length: int) -> int:
@@ -117,6 +140,10 @@ class DiffSpace:
 
     def _grow(self, length: int) -> None:
         """Grow the image so that the free run at its end has ``length`` bytes; by a whole step where the maximum allows."""
+        if self.extents:
+            raise MaximumReachedError(
+                f"{self._store.name}: diff area inside the volume has {self.allocated_bytes} bytes and needs {length} more in one piece"
+            )
         tail = self.end - self._runs[-1][0] if self._runs and self._runs[-1][1] == self.end else 0
         missing = length - tail
         growth = max(missing, self.growth_bytes)

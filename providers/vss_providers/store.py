@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from vss.volumes.block_store import BlockStore
+from vss_providers.digests import SideCar, pack_side_car
 from vss_providers.on_disk.catalog import CatalogRecord, SnapshotEntry, StoreEntry
 from vss_providers.on_disk.layout import (
     BLOCK_HEADER_SIZE,
@@ -68,6 +69,7 @@ class Store:
         saved: block number → absolute offset of the saved block.
         overlays: block number → (absolute offset, bitmap of valid sectors).
         ranges: the space set aside for it.
+        side_car: digests of the saved blocks.
         lost: why the content is gone, or an empty string.
     """
 
@@ -92,6 +94,7 @@ class Store:
         self._relative_end = FIRST_EXTENT_AT
         self._next = self._extent_end = 0  # what is left of the extent that blocks are taken from
         self._relative_shift = 0  # absolute minus relative offset in that extent
+        self.side_car = SideCar(device.write, lambda: self._take_block()[0], entry.store_id)
 
     @classmethod
     def create(
@@ -105,8 +108,9 @@ class Store:
         """
         block_count = -(-volume_size // BLOCK_SIZE)
         bitmap_count = bitmap_block_count(block_count)
-        total = (3 + 2 * bitmap_count) * BLOCK_SIZE
+        total = (4 + 2 * bitmap_count) * BLOCK_SIZE
         at = space.allocate(total)
+        side_car_at = at + total - BLOCK_SIZE
         current = [at + FIRST_EXTENT_AT + index * BLOCK_SIZE for index in range(bitmap_count)]
         previous = [offset + bitmap_count * BLOCK_SIZE for offset in current]
         entry = StoreEntry(store_id, at, at + BLOCK_SIZE, at + 2 * BLOCK_SIZE, current[0], previous[0])
@@ -114,10 +118,11 @@ class Store:
             pack_store_header(at, information),
             pack_list_block(BLOCK_SIZE, at + BLOCK_SIZE),
             pack_range_block(2 * BLOCK_SIZE, at + 2 * BLOCK_SIZE),
-            # Nothing of the volume is exempt from copying: the diff area lies behind it. A previous bitmap of ones changes
+            # Nothing of the volume is exempt from copying but a diff area inside it. A previous bitmap of ones changes
             # nothing in that, and the readers that demand one, or test it the wrong way round, are content.
-            *pack_bitmap_blocks(FIRST_EXTENT_AT, current, block_count, is_set=False),
+            *pack_bitmap_blocks(FIRST_EXTENT_AT, current, block_count, set_blocks=space.blocks_below(volume_size)),
             *pack_bitmap_blocks(FIRST_EXTENT_AT + bitmap_count * BLOCK_SIZE, previous, block_count, is_set=True),
+            pack_side_car(store_id, side_car_at),
         ]
         try:
             device.write(at, b"".join(blocks))
@@ -128,6 +133,7 @@ class Store:
         store.snapshot = SnapshotEntry(store_id, volume_size, 0, 0)
         store._metadata = list(range(at, at + total, BLOCK_SIZE))
         store._relative_end = total
+        store.side_car.start(side_car_at)
         return store
 
     @classmethod
@@ -146,7 +152,10 @@ class Store:
         store._load_block_list()
         store._load_ranges()
         for first in (entry.bitmap_offset, entry.previous_bitmap_offset):
-            store._metadata += [header.offset for header, _ in walk_chain(device, RecordType.BITMAP, first)]
+            chain = [header.offset for header, _ in walk_chain(device, RecordType.BITMAP, first)]
+            store._metadata += chain
+        # ``create`` puts the side-car right behind the previous bitmap; a store without one has something else there.
+        store.side_car.load(device, chain[-1] + BLOCK_SIZE if chain else 0, store.saved.values())
         return store
 
     def _load_block_list(self) -> None:
@@ -199,6 +208,7 @@ class Store:
     def blocks_used(self) -> Iterator[int]:
         """Yield the absolute offset of every block that holds metadata or saved data."""
         yield from self._metadata
+        yield from self.side_car.blocks
         yield from self.saved.values()
         for offset, _ in self.overlays.values():
             yield offset
@@ -210,6 +220,25 @@ class Store:
             yield from range(each.start, each.start + each.length, BLOCK_SIZE)
 
     # -- growing ---------------------------------------------------------------------------------------------------------------
+
+    def save_block(self, block: int, data: bytes) -> bool:
+        """Save one block the short way, without flushes; False where the list or the extent is full and ``save`` must help.
+
+        Raises:
+            VolumeError: the device failed.
+        """
+        at, count = self._next, self._list_count
+        if at == self._extent_end or count == DESCRIPTORS_PER_BLOCK:
+            return False
+        self._next = at + BLOCK_SIZE
+        write = self._device.write
+        write(at, data)
+        descriptor = pack_descriptor(block << BLOCK_SHIFT, at - self._relative_shift, at, 0, 0)
+        write(self._list_at + BLOCK_HEADER_SIZE + count * DESCRIPTOR_SIZE, descriptor)
+        self._list_count = count + 1
+        self.saved[block] = at
+        self.side_car.note(at, data)
+        return True
 
     def save(self, block: int, data: bytes, *, is_durable: bool) -> None:
         """Save the content of consecutive blocks from ``block`` on; ``data`` is whole blocks.
@@ -238,9 +267,11 @@ class Store:
                 self.saved.update(zip(range(first, first + count), range(at, at + length, BLOCK_SIZE), strict=True))
             if is_durable:
                 self._device.flush()
+            for step in range(0, length, BLOCK_SIZE):
+                self.side_car.note(at + step, data[done + step : done + step + BLOCK_SIZE])
             done += length
 
-    def take_over(self, blocks: Sequence[tuple[int, int]], *, is_durable: bool) -> None:
+    def take_over(self, other: Store, blocks: Sequence[tuple[int, int]], *, is_durable: bool) -> None:
         """Enter saved blocks of another store, (block, absolute offset), as this store's own; the data stay where they are.
 
         Their relative offset has no meaning in this store; readers go by the absolute one, which is entered twice.
@@ -250,6 +281,7 @@ class Store:
         self.saved.update(blocks)
         if is_durable:
             self._device.flush()
+        self.side_car.take_over(other.side_car.digests, [offset for _, offset in blocks])
 
     def write_overlay(self, block: int, first_sector: int, data: bytes, *, is_durable: bool) -> None:
         """Put whole sectors of the shadow copy itself in place of what it read there; errors as ``save``."""

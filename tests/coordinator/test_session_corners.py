@@ -68,7 +68,7 @@ def test_a_shadow_copy_is_opened_for_changes_once() -> None:
 
 def test_a_role_without_coroutines_fails_alone() -> None:
     class PlainWriter(StubWriter):
-        def identify(self) -> Any:  # type: ignore[override]
+        def identify(self) -> Any:
             raise RuntimeError("not even asynchronous")
 
     async def story(ports: Ports) -> None:

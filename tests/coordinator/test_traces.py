@@ -722,6 +722,21 @@ def test_deleting_a_shadow_copy_that_is_gone_is_not_found() -> None:
     play(story)
 
 
+@pytest.mark.parametrize("trouble", ["hang", OSError("the disk is gone")])
+def test_auto_release_copies_go_even_when_the_provider_could_not_be_asked_about_them(trouble: object) -> None:
+    async def story(ports: Ports) -> None:
+        provider = StubProvider()
+        scene = await Scene.build(ports, providers=[provider])
+        provider.behaviour["query"] = trouble
+        with pytest.raises(ProviderError, match="query"):
+            await scene.backup()
+        assert provider.finished == {}
+        provider.behaviour.clear()
+        scene.assert_nothing_left()
+
+    play(story)
+
+
 def test_provider_failures_outside_a_set_are_translated() -> None:
     async def story(ports: Ports) -> None:
         provider = StubProvider()

@@ -214,3 +214,28 @@ def test_a_long_list_of_bad_news_is_cut() -> None:
 
     assert text.count("corruption in") == BAD_NEWS_MAX
     assert "    … and 5 more\n" in text
+
+
+def test_a_long_name_is_cut_to_leave_room_for_the_picture() -> None:
+    name = "Copy-on-write shadow copy provider"
+
+    text = timeline(records((0, STARTED), (0, OPENED), (1, ProviderCalled(provider=name, step="x")), (2, closed())))
+
+    assert "\n  Copy-on-write shado…  " in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_hold_is_drawn_from_the_call_on_that_began_with_the_flush() -> None:
+    held = WritesReleased(volume="D:", held_ns=30_000_000, queued_count=0, queued_bytes=0)
+
+    text = timeline(
+        records((0, STARTED), (0, OPENED), (40, WritesHeld(volume="D:", limit_ns=LIMIT_NS)), (48, held), (48, closed()))
+    )
+
+    assert f"{'·' * 18}{'▒' * 30}  held 30.0 ms of 10 s" in text
+
+
+def test_a_window_that_took_longer_than_allowed_says_by_how_much() -> None:
+    text = timeline(records((0, STARTED), (0, OPENED), (10_500, closed())))
+
+    assert "10.500 s of 10 s, 105%" in text

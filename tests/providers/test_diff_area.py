@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.providers.kit import BLOCK, FIRST_FILETIME, PERSISTENT, VOLATILE, VOLUME_ID, DiffAreaScene
 from vss.errors import UnsupportedError, VolumeDamagedError, VolumeFullError, VolumeReadError, VolumeWriteError
 from vss.volumes.block_store import MemoryStore
-from vss_providers.diff_area import DiffArea, erase_diff_area
+from vss_providers.diff_area import DiffArea
 from vss_providers.on_disk.catalog import FREE_PAIR, read_catalog
 from vss_providers.on_disk.layout import VOLUME_HEADER_OFFSET
 from vss_providers.on_disk.store_blocks import FORWARDER, BlockDescriptor, pack_bitmap_blocks

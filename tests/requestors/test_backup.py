@@ -591,7 +591,8 @@ def test_cancelled_at_any_step_of_the_loop_no_set_looks_whole_and_nothing_is_tru
 
     duration_ns = kit.play(clean)
     pauses = [[0.0] * steps for steps in range(1, 90, 2)]
-    pauses += [[0.0, duration_ns * part / 12 / NANOSECONDS, *[0.0] * steps] for part in range(13) for steps in range(0, 80, 8)]
+    pauses += [[0.0, duration_ns * part / 12 / NANOSECONDS, *[0.0] * steps] for part in range(12) for steps in (0, 9, 18)]
+    pauses += [[0.0, duration_ns / NANOSECONDS, *[0.0] * steps] for steps in range(0, 240, 3)]
     seen: set[tuple[str, ...]] = set()
     for waits in pauses:
 

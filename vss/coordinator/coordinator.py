@@ -43,6 +43,7 @@ class Coordinator:
         self._creating: SessionCore | None = None
         self._sessions: list[SessionCore] = []
         self._snapshots: dict[Guid, tuple[Provider, SnapshotProperties]] = {}
+        self._owners: dict[Guid, Provider] = {}
 
     # -- the machine's parts ---------------------------------------------------------------------------------------------------
 
@@ -135,6 +136,10 @@ class Coordinator:
 
     # -- finished shadow copies ------------------------------------------------------------------------------------------------
 
+    def snapshot_made(self, snapshot_id: Guid, provider: Provider) -> None:
+        """A set was finished: remember who has the shadow copy, even while its properties are unknown."""
+        self._owners[snapshot_id] = provider
+
     async def refresh_snapshots(self) -> None:
         """Ask every provider which shadow copies it has."""
         found: dict[Guid, tuple[Provider, SnapshotProperties]] = {}
@@ -146,6 +151,7 @@ class Coordinator:
             for properties in outcome.value:
                 found[properties.snapshot_id] = (provider, properties)
         self._snapshots = found
+        self._owners = {snapshot_id: provider for snapshot_id, (provider, _) in found.items()}
 
     def snapshots(self, context: SnapshotContext = SnapshotContext.ALL) -> list[SnapshotProperties]:
         """Return the finished shadow copies of a context (ALL: every one), in the providers' order."""
@@ -172,19 +178,18 @@ class Coordinator:
 
     async def delete_snapshot_if_there(self, snapshot_id: Guid, reason: str) -> bool:
         """Delete a shadow copy; return whether it existed."""
-        found = self._snapshots.get(snapshot_id)
-        if found is None:
+        provider = self._owners.get(snapshot_id)
+        if provider is None:
             return False
-        provider, _ = found
         selectors = (("provider", provider.name),)
         call = Call(f"provider:{provider.name}", "provider.delete", lambda: provider.delete_snapshot(snapshot_id), selectors)
         outcome = await self.caller.call(call, self.limits.delete_s)
-        if isinstance(outcome.error, NotFoundError):
-            del self._snapshots[snapshot_id]
-            return False
-        if not outcome.is_ok:
+        if not outcome.is_ok and not isinstance(outcome.error, NotFoundError):
             raise translate(provider, "delete", outcome)
-        del self._snapshots[snapshot_id]
+        self._owners.pop(snapshot_id, None)
+        self._snapshots.pop(snapshot_id, None)
+        if not outcome.is_ok:
+            return False
         self.ports.emit(SnapshotDeleted(snapshot_id=str(snapshot_id), reason=reason))
         return True
 

@@ -192,8 +192,9 @@ class Session(RestoreCalls):
                 await creation.create(self._selected_participants())
             finally:
                 self._coordinator.creation_ended(self)
-            for each in creation.snapshots:
+            for each in creation.snapshots:  # known before the next await: whatever happens there, release finds them
                 self._snapshot_ids.append(each.snapshot_id)
+                self._coordinator.snapshot_made(each.snapshot_id, each.provider)
             await self._coordinator.refresh_snapshots()
 
     def get_snapshot_properties(self, snapshot_id: Guid) -> SnapshotProperties:

@@ -134,11 +134,11 @@ class Life:
             result = await main(lab)
         except BaseException as error:
             try:
-                await lab.stop()
+                await _stop(lab)
             except VssError as problem:
                 error.add_note(f"while shutting down: {problem.message}")
             raise
-        await lab.stop()
+        await _stop(lab)
         return result
 
     def _now_ns(self) -> int:
@@ -183,3 +183,17 @@ class Life:
         finally:
             log.close()
         return kept_bytes + len(lines)
+
+
+async def _stop(lab: Lab) -> None:
+    """Shut the machine down to the end, cancelled or not; a cancellation that came meanwhile is passed on afterwards."""
+    stopping = asyncio.get_running_loop().create_task(lab.stop(), name="stop")
+    cancellation: asyncio.CancelledError | None = None
+    while not stopping.done():
+        try:
+            await asyncio.wait([stopping])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    stopping.result()
+    if cancellation is not None:
+        raise cancellation

@@ -104,6 +104,7 @@ _SENTENCES: dict[str, Callable[[Any], str]] = {
     "SnapshotSetCreated": lambda e: f"snapshot set {_short(e.snapshot_set_id)} created",
     "SnapshotSetAborted": lambda e: f"snapshot set {_short(e.snapshot_set_id)} aborted: {e.cause} [{e.hresult}]",
     "SnapshotDeleted": lambda e: f"snapshot {_short(e.snapshot_id)} deleted: {e.reason}",
+    "BlocksCopied": lambda e: f"{e.work} of {e.volume}: {size(e.done_bytes)} of {size(e.total_bytes)}",
     "FileCopied": lambda e: f"copied {e.path}, {size(e.size_bytes)}, from {e.source}",
     "FileVerified": lambda e: f"verified {e.path}, {counted(e.pages, 'page') if e.pages else size(e.size_bytes)}",
     "CorruptionFound": lambda e: f"corruption in {e.path}{_place(e)}: {e.message} [{e.code}]",

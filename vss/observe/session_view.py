@@ -147,6 +147,7 @@ def _take_volume(view: SessionView, now_ns: int, event: Event) -> None:
         bar = _open_bar(view.volumes.get(event.volume, []))
         if bar is not None:
             bar.left_ns = now_ns
+            bar.entered_ns = min(bar.entered_ns, now_ns - event.held_ns)  # the window runs from the call, the flush included
             bar.queued_count = event.queued_count
             bar.is_lost = isinstance(event, events.HoldLost)
             bar.queued_bytes = 0 if isinstance(event, events.HoldLost) else event.queued_bytes

@@ -16,6 +16,7 @@ from vss.observe.session_view import Bar, SessionView, Window, session_views
 
 CHART_WIDTH = 48
 BAD_NEWS_MAX = 20
+NAME_LENGTH_MAX = 20
 
 
 def timeline(records: Sequence[Record]) -> str:
@@ -51,14 +52,20 @@ def _chart_lines(view: SessionView, window: Window) -> Iterator[str]:
     closed_ns = view.ended_ns if window.closed_ns < 0 else window.closed_ns
     axis = _Axis(window.opened_ns, closed_ns)
     names = [*view.writers, *view.volumes, *view.providers, "freeze window"]
-    width = max(map(len, names))
+    width = min(max(map(len, names)), NAME_LENGTH_MAX)
     yield f"  {'freeze window':<{width}}  {_window_bar(window, closed_ns)}"
     for name, bars in view.writers.items():
-        yield f"  {name:<{width}}  {axis.lane(bars, '█')}  {_frozen(bars, closed_ns)}"
+        yield f"  {_cut(name):<{width}}  {axis.lane(bars, '█')}  {_frozen(bars, closed_ns)}"
     for name, bars in view.volumes.items():
-        yield f"  {name:<{width}}  {axis.lane(bars, '▒')}  {_held(bars, closed_ns)}"
+        yield f"  {_cut(name):<{width}}  {axis.lane(bars, '▒')}  {_held(bars, closed_ns)}"
     for name, calls in view.providers.items():
-        yield f"  {name:<{width}}  {axis.marks([at_ns for at_ns, _ in calls], view.committed_ns)}  {_called(view, calls, axis)}"
+        marks = axis.marks([at_ns for at_ns, _ in calls], view.committed_ns)
+        yield f"  {_cut(name):<{width}}  {marks}  {_called(view, calls, axis)}"
+
+
+def _cut(name: str) -> str:
+    """A name that leaves room for the picture in 120 columns."""
+    return name if len(name) <= NAME_LENGTH_MAX else f"{name[: NAME_LENGTH_MAX - 1].rstrip()}…"
 
 
 def _window_bar(window: Window, closed_ns: int) -> str:
@@ -66,7 +73,7 @@ def _window_bar(window: Window, closed_ns: int) -> str:
     used_ns = closed_ns - window.opened_ns
     if window.limit_ns < 0:
         return f"{duration(used_ns)}, no limit"
-    share = min(1.0, used_ns / window.limit_ns) if window.limit_ns else 1.0
+    share = used_ns / window.limit_ns if window.limit_ns else 1.0
     filled = min(CHART_WIDTH, max(1 if used_ns else 0, round(share * CHART_WIDTH)))
     verdict = "LOST" if window.is_lost else f"{share:.0%}"
     return f"{'■' * filled}{'·' * (CHART_WIDTH - filled)}  {duration(used_ns)} of {limit(window.limit_ns)}, {verdict}"

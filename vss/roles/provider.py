@@ -8,6 +8,9 @@ providers"; each call has a deadline):
     [writers thaw] · pre_final_commit_snapshots · [writers may change the shadow copy] · post_final_commit_snapshots
     abort_snapshots at any point after end_prepare_snapshots was called; twice is harmless
 
+Finished shadow copies can be reverted to, exposed, broken off and imported where a provider's capabilities say so; the space
+that differential ones take is managed through the storage calls. All of these have a default that refuses.
+
 Rules for authors: ``commit_snapshots`` is the point in time: under a second, no I/O to the original volumes through their
 gate (it would wait for the hold). A set is whole or gone: if any provider fails, all are aborted. Raise ``ProviderVetoError``
 or another ``ProviderError`` with a code of ``PROVIDER_FAILURES``; anything else is translated to
@@ -18,9 +21,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
+from typing import Protocol
 
-from vss.errors import UnsupportedError
+from vss.errors import ProviderVetoError, UnsupportedError
 from vss.ids import Guid
 from vss.roles.volume import FileSystem, Volume
 
@@ -65,6 +69,68 @@ class SnapshotProperties:
     originating_machine: str = ""
     service_machine: str = ""
     exposed_name: str = ""
+
+
+class BreakOptions(IntFlag):
+    """What becomes of the copies when a set is broken off (VSS_HARDWARE_OPTIONS, BreakSnapshotSetEx)."""
+
+    NONE = 0
+    MASK_LUNS = 0x1
+    MAKE_READ_WRITE = 0x2
+    REVERT_IDENTITY_ALL = 0x4
+    REVERT_IDENTITY_NONE = 0x8
+
+
+class Device(Protocol):
+    """The bytes of a copy that was broken off."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return exactly ``length`` bytes from ``offset``."""
+        ...
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of ``data``; ``VolumeWriteError`` where the copy stayed read-only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenSnapshot:
+    """A copy that is no shadow copy any more; ``device`` is None where it was masked from the machine."""
+
+    snapshot_id: Guid
+    original_volume: str
+    device: Device | None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyStatus:
+    """How far a revert or a resynchronisation is (QueryRevertStatus). ``failure`` is empty unless it ended badly."""
+
+    snapshot_id: Guid
+    volume: str
+    done_bytes: int
+    total_bytes: int
+    is_finished: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowStorage:
+    """Where the saved blocks of a volume go and how much room they may take (VSS_DIFF_AREA_PROP); ``maximum_bytes`` 0: any."""
+
+    volume: str
+    volume_id: Guid
+    storage_volume: str
+    storage_volume_id: Guid
+    volume_bytes: int
+    used_bytes: int
+    allocated_bytes: int
+    maximum_bytes: int
 
 
 class Provider(ABC):
@@ -125,9 +191,48 @@ class Provider(ABC):
     async def delete_snapshot(self, snapshot_id: Guid) -> None:
         """Remove one shadow copy; ``NotFoundError`` where there is none."""
 
-    async def revert(self, snapshot_id: Guid) -> None:
-        """Bring the original volume back to the shadow copy."""
+    async def revert(self, snapshot_id: Guid, *, force_dismount: bool = False) -> None:
+        """Bring the original volume back to the shadow copy. Cancelling the caller does not stop it.
+
+        Args:
+            snapshot_id: the shadow copy.
+            force_dismount: take the volume away from those who have files open on it.
+        """
         raise UnsupportedError(f"provider '{self.name}' cannot revert volumes")
+
+    async def query_revert(self, volume: Volume) -> CopyStatus | None:
+        """Return how far the volume's last revert is; None where there was none since the start."""
+        return None
+
+    async def set_exposed_name(self, snapshot_id: Guid, name: str) -> None:
+        """Note that the files of a shadow copy can be reached as ``name`` on the host; an empty name takes that back."""
+        raise UnsupportedError(f"provider '{self.name}' cannot expose shadow copies")
+
+    async def break_snapshot_set(self, snapshot_set_id: Guid, options: BreakOptions = BreakOptions.NONE) -> list[BrokenSnapshot]:
+        """Make ordinary disks of the copies of a set; they are no shadow copies any more.
+
+        Raises:
+            ProviderVetoError: these copies cannot stand alone (vendor documentation, "Breaking shadow copies").
+        """
+        raise ProviderVetoError(f"provider '{self.name}' cannot break shadow copies: they do not stand alone")
+
+    # -- shadow copy storage (IVssDifferentialSoftwareSnapshotMgmt) -------------------------------------------------------------
+
+    async def query_storage(self) -> list[ShadowStorage]:
+        """Return the storage association of every volume that has one, in the order of attaching."""
+        return []
+
+    async def add_storage(self, volume: Volume, storage_volume: Volume, maximum_bytes: int) -> None:
+        """Associate ``volume`` with the place of its saved blocks; at most one association per volume."""
+        raise UnsupportedError(f"provider '{self.name}' has no shadow copy storage")
+
+    async def resize_storage(self, volume: Volume, maximum_bytes: int) -> None:
+        """Change the maximum; the oldest shadow copies go where they do not fit any more. 0 is no bound."""
+        raise UnsupportedError(f"provider '{self.name}' has no shadow copy storage")
+
+    async def delete_storage(self, volume: Volume) -> None:
+        """Take the association away; refused while there are shadow copies."""
+        raise UnsupportedError(f"provider '{self.name}' has no shadow copy storage")
 
     async def close(self) -> None:
         """The machine shuts down; persistent shadow copies stay, others are left as they are."""

@@ -311,8 +311,7 @@ class MemoryFiles:
     # -- paths -----------------------------------------------------------------------------------------------------------------
 
     def _check_writable(self, path: Path) -> None:
-        absolute = PurePosixPath("/", path)
-        if any(absolute.is_relative_to(root) for root in self._read_only):
+        if self._read_only and any(PurePosixPath("/", path).is_relative_to(root) for root in self._read_only):
             raise _error(errno.EROFS, path)
 
     def _find(self, path: Path) -> _Node | None:
@@ -324,8 +323,12 @@ class MemoryFiles:
         return node
 
     def _node(self, path: Path) -> _Node:
+        return self._walk(self._parts(path), path)
+
+    def _walk(self, parts: tuple[str, ...], path: Path) -> _Node:
+        """Return what stands at ``parts``; errors name ``path``."""
         node = self._root
-        for part in self._parts(path):
+        for part in parts:
             if node.children is None:
                 raise _error(errno.ENOTDIR, path)
             if part not in node.children:
@@ -338,7 +341,7 @@ class MemoryFiles:
         parts = self._parts(path)
         if not parts:
             return {}, ""
-        parent = self._node(Path("/", *parts[:-1]))
+        parent = self._walk(parts[:-1], path)
         if parent.children is None:
             raise _error(errno.ENOTDIR, path)
         return parent.children, parts[-1]
@@ -353,4 +356,5 @@ class MemoryFiles:
     def _parts(self, path: Path) -> tuple[str, ...]:
         if self.is_shut:
             raise OSError(errno.EIO, "the world has ended", str(path))
-        return PurePosixPath("/", path).parts[1:]
+        parts = path.parts
+        return parts[1:] if path.is_absolute() else parts

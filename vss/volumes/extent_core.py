@@ -99,6 +99,11 @@ class ExtentCore:
         """Whether there are changes of names, lengths or extents that no commit has made durable."""
         return not self._log.is_empty
 
+    @property
+    def open_file_count(self) -> int:
+        """How many handles are open on files that have a name."""
+        return sum(node.open_count for node in self._tree.nodes.values() if isinstance(node, FileNode))
+
     def refuse(self, error: VolumeError) -> None:
         """Answer every later operation with ``error``; the first reason stays."""
         self._refusal = self._refusal or error

@@ -144,6 +144,11 @@ class ExtentFileSystem:
         """Room left for data."""
         return self._core.free_bytes
 
+    @property
+    def open_file_count(self) -> int:
+        """How many handles are open on files that have a name."""
+        return self._core.open_file_count
+
     # -- names ----------------------------------------------------------------------------------------------------------------
 
     async def open(self, path: str, *, write: bool = False, create: bool = False, exclusive: bool = False) -> ExtentFile:

@@ -39,9 +39,14 @@ assert SECTOR_SIZE % PAIR_SIZE == 0, "a pair of entries must lie in one sector"
 NEVER_USED, FREE, SNAPSHOT, STORE = 0, 1, 2, 3
 
 FLAG_ORDINARY = 0x40
+FLAG_REVERT = 0x1
+"""The volume is being reverted to this shadow copy."""
 
 POSITION_AT = 32
 """Where in a snapshot entry the stack position stands; eight bytes that never cross a sector."""
+
+FLAGS_AT = 40
+"""Where in a snapshot entry the flags stand; eight bytes that never cross a sector."""
 
 _SNAPSHOT = struct.Struct("<QQ16sQQQH70x")
 _STORE = struct.Struct("<QQ16sQQQQQQI44x")

@@ -10,7 +10,7 @@ Sources: libyal/libvshadow format document, "Store"; application ids: DFIR-ORC, 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -256,15 +256,22 @@ def bitmap_block_count(block_count: int) -> int:
     return max(1, -(-block_count // BITS_PER_BLOCK))
 
 
-def pack_bitmap_blocks(relative_offset: int, offsets: list[int], block_count: int, *, is_set: bool) -> list[bytes]:
-    """Return chained bitmap blocks, to stand at ``offsets``, with the bit of every block of the volume set, or none."""
+def pack_bitmap_blocks(
+    relative_offset: int, offsets: list[int], block_count: int, *, is_set: bool = False, set_blocks: Iterable[int] = ()
+) -> list[bytes]:
+    """Return chained bitmap blocks, to stand at ``offsets``: the bit of every block of the volume set, or of ``set_blocks``."""
+    bits = bytearray(len(offsets) * BITMAP_BYTES_PER_BLOCK)
+    if is_set:
+        bits[: block_count // 8] = b"\xff" * (block_count // 8)
+        bits[block_count // 8 : block_count // 8 + 1] = bytes([(1 << block_count % 8) - 1]) if block_count % 8 else b"\0"
+    for block in set_blocks:
+        bits[block >> 3] |= 1 << (block & 7)
     blocks = []
     for index, offset in enumerate(offsets):
         next_offset = offsets[index + 1] if index + 1 < len(offsets) else 0
         header = BlockHeader(RecordType.BITMAP, relative_offset + index * BLOCK_SIZE, offset, next_offset)
-        bit_count = min(max(block_count - index * BITS_PER_BLOCK, 0), BITS_PER_BLOCK) if is_set else 0
-        bits = b"\xff" * (bit_count // 8) + bytes([(1 << bit_count % 8) - 1])
-        blocks.append((header.pack() + bits).ljust(BLOCK_SIZE, b"\0")[:BLOCK_SIZE])
+        start = index * BITMAP_BYTES_PER_BLOCK
+        blocks.append(header.pack() + bits[start : start + BITMAP_BYTES_PER_BLOCK])
     return blocks
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vss.cli.loading import loaded_registry
+from vss.cli.loading import loaded_plugins
 from vss.cli.output import json_option, print_json
 from vss.errors import AlreadyExistsError
 from vss.exit_codes import ExitCode
@@ -31,16 +31,16 @@ def demo(out: Path | None, seed: int, as_json: bool) -> ExitCode:
         for name in (LAB, SETS):
             if (root / name).exists():
                 raise AlreadyExistsError(f"{out / name} exists: the demo writes into an empty directory")
-        return _play(root, seed, as_json)
+        return _play(root, seed, as_json, out)
     with tempfile.TemporaryDirectory(prefix="vss-demo-") as directory:
-        return _play(Path(directory), seed, as_json)
+        return _play(Path(directory), seed, as_json, None)
 
 
-def _play(root: Path, seed: int, as_json: bool) -> ExitCode:
-    stage = Stage(RealFiles(), root, loaded_registry(), seed)
+def _play(root: Path, seed: int, as_json: bool, out: Path | None) -> ExitCode:
+    stage = Stage(RealFiles(), root, loaded_plugins(), seed)
     acts = tell(stage)
     if as_json:
         print_json("demo", seed=seed, acts=to_data(acts), is_met=all(act.is_met for act in acts))
     else:
-        click.echo(demo_report(acts, stage.records, seed))
+        click.echo(demo_report(acts, stage.records_of, seed, out))
     return ExitCode.OK if all(act.is_met for act in acts) else ExitCode.INVARIANT

@@ -18,10 +18,11 @@ from vss.events import HoldLost, LogsTruncated, Record, SnapshotSetAborted, Writ
 from vss.exit_codes import ExitCode
 from vss.lab import Lab, template_text
 from vss.lab.world import create_lab, run_in_lab
-from vss.plugins.registry import Registry
+from vss.plugins import PluginHost
 from vss.ports import HostFiles
 from vss.simulation.faults import FaultPlan
 from vss_requestors.backup import BackupRequestor
+from vss_requestors.demo.act import Act, Refusal, losses_of, recoveries_of, told
 from vss_requestors.restore import RestoreRequestor
 from vss_requestors.results import BackupResult, RestoreResult
 
@@ -31,72 +32,38 @@ TEMPLATE = "exchange"
 DATABASE_VOLUME = "D:"
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An error that an act expected."""
-
-    error: str
-    message: str
-    hresult: str
-    exit_code: int
-
-
-class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """One act: what was done, what came of it, what had to come of it.
-
-    Attributes:
-        name: short name, stable.
-        title: what happens, one sentence.
-        expectation: what must come of it, one sentence.
-        is_met: whether it did.
-        failures: where it did not, one sentence each.
-        backup: the act's backup, None where it failed as a whole.
-        refusal: the error of a backup that had to fail.
-        retry: the backup after it.
-        restore: the act's restore.
-        operations: what the workloads had been acknowledged at the end.
-        problems: differences that the lab's check found at the end.
-    """
-
-    name: str
-    title: str
-    expectation: str
-    failures: tuple[str, ...]
-    backup: BackupResult | None = None
-    refusal: Refusal | None = None
-    retry: BackupResult | None = None
-    restore: RestoreResult | None = None
-    damage: str = ""
-    operations: dict[str, int] = {}
-    problems: tuple[str, ...] = ()
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the expectation was met."""
-        return not self.failures
-
-
 class Stage:
     """Where the acts play: host files, the directory of the demo, and what is registered."""
 
-    def __init__(self, files: HostFiles, root: Path, registry: Registry, seed: int) -> None:
+    def __init__(self, files: HostFiles, root: Path, plugins: PluginHost, seed: int) -> None:
         """Set the stage; nothing is made before ``raise_curtain``."""
         self.seed = seed
         self.records: list[Record] = []
+        self.records_of: dict[str, list[Record]] = {}
         self._files = files
         self._root = root
-        self._registry = registry
+        self._plugins = plugins
 
     def raise_curtain(self) -> None:
         """Make the lab."""
         text = template_text(TEMPLATE, self.seed)
-        create_lab(self._files, self._root / LAB, text, self._registry, watch=self.records.append)
+        registry = self._plugins.registry
+        create_lab(self._files, self._root / LAB, text, registry, watch=self.records.append, plugins=self._plugins)
 
     def play(self, act: Callable[[Stage, Lab], Awaitable[Act]], faults: FaultPlan | None = None) -> Act:
         """Start the lab, play one act on it, stop it."""
-        lab = self._root / LAB
-        return run_in_lab(
-            self._files, lab, lambda machine: act(self, machine), self._registry, watch=self.records.append, faults=faults
-        )[0]
+        mark = len(self.records)
+        played = run_in_lab(
+            self._files,
+            self._root / LAB,
+            lambda machine: act(self, machine),
+            self._plugins.registry,
+            watch=self.records.append,
+            faults=faults,
+            plugins=self._plugins,
+        ).result
+        records = self.records_of[played.name] = self.since(mark)
+        return msgspec.structs.replace(played, events=len(records))
 
     async def back_up(self, lab: Lab) -> BackupResult:
         """Take one verified full backup into the demo's sets."""
@@ -113,10 +80,6 @@ class Stage:
         return self.records[mark:]
 
 
-def _operations(lab: Lab) -> dict[str, int]:
-    return {name: int(each.report()["operations"]) for name, each in lab.workloads.items()}
-
-
 def _require(checks: dict[str, bool]) -> tuple[str, ...]:
     """Return the sentences that are not true."""
     return tuple(sentence for sentence, is_true in checks.items() if not is_true)
@@ -125,21 +88,25 @@ def _require(checks: dict[str, bool]) -> tuple[str, ...]:
 async def backup_and_recovery(stage: Stage, lab: Lab) -> Act:
     """A full backup under load; later the database volume is lost, restored, and rolled forward."""
     await lab.run_for(15 * 60)
+    before = told(lab)
     async with lab.under_load():
         backup = await stage.back_up(lab)
     await lab.run_for(10 * 60)
-    told = _operations(lab)
+    mark = len(stage.records)
     await lab.lose_volume(DATABASE_VOLUME)
     await lab.take_down("the disk under the databases is gone")
     await lab.replace_volume(DATABASE_VOLUME)
     restore = await stage.restore(lab, backup.set_id)
     problems = await lab.check()
+    rolled_forward = recoveries_of(stage.since(mark))
     failures = _require(
         {
             "the backup succeeds": backup.exit_code == ExitCode.OK,
             "it was verified": backup.is_verified,
+            "writes were held, and queued meanwhile": any(each.held_ns and each.queued_count for each in backup.holds),
             "logs are truncated": any(each.removed_count for each in backup.truncations),
             "the restore succeeds": restore.exit_code == ExitCode.OK,
+            "logs are rolled forward": any(each.records_redone for each in rolled_forward),
             "every acknowledged operation is there": not problems,
         }
     )
@@ -148,9 +115,12 @@ async def backup_and_recovery(stage: Stage, lab: Lab) -> Act:
         title="a full backup under load; ten minutes later the database volume is lost, restored and rolled forward",
         expectation="verified, then truncated; after the disaster every acknowledged message is there",
         failures=failures,
+        before=before,
         backup=backup,
+        lost_volumes=losses_of(stage.since(mark)),
         restore=restore,
-        operations=told,
+        rolled_forward=rolled_forward,
+        compared=told(lab),
         problems=tuple(problems),
     )
 
@@ -160,8 +130,10 @@ async def wrong_bit(stage: Stage, lab: Lab) -> Act:
     await lab.run_for(5 * 60)
     path, offset = await _a_database_page(lab)
     await lab.flip_bit(path, offset)
+    before = told(lab)
     mark = len(stage.records)
-    backup = await stage.back_up(lab)
+    async with lab.under_load():
+        backup = await stage.back_up(lab)
     await lab.flip_bit(path, offset)
     problems = await lab.check()
     truncated = [each.event for each in stage.since(mark) if isinstance(each.event, LogsTruncated) and each.event.removed_count]
@@ -179,11 +151,12 @@ async def wrong_bit(stage: Stage, lab: Lab) -> Act:
     return Act(
         name="wrong-bit",
         title="one bit of a database page flips on the disk, then a full backup is taken",
-        expectation="verification names file, page and offset; the component is reported as failed; no log is truncated",
+        expectation="verification names file, page and offset; the component fails; no log is truncated; exit code 6",
         failures=failures,
+        before=before,
         backup=backup,
         damage=f"bit 0 of byte {offset} of {path}",
-        operations=_operations(lab),
+        compared=told(lab),
         problems=tuple(problems),
     )
 
@@ -223,6 +196,7 @@ async def slow_commit(stage: Stage, lab: Lab) -> Act:
 
 
 async def _failing_set(stage: Stage, lab: Lab, *, name: str, title: str, expectation: str, seen: dict[str, type]) -> Act:
+    before = told(lab)
     mark = len(stage.records)
     refusal: Refusal | None = None
     async with lab.under_load():
@@ -252,9 +226,10 @@ async def _failing_set(stage: Stage, lab: Lab, *, name: str, title: str, expecta
         title=title,
         expectation=expectation,
         failures=_require(checks),
+        before=before,
         refusal=refusal,
         retry=retry,
-        operations=_operations(lab),
+        compared=told(lab),
         problems=(*left, *problems),
     )
 
@@ -266,6 +241,8 @@ async def _left_behind(lab: Lab) -> list[str]:
     left += [f"volume {each.name} holds writes" for each in lab.volumes.values() if each.is_holding]
     if lab.coordinator.is_creating:
         left.append("the creation lock is held")
+    if lab.coordinator.open_session_count:
+        left.append("a session is open")
     return left
 
 

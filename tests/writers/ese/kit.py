@@ -85,7 +85,8 @@ def random_message(stream: random.Random, number: int, *, long_max: int) -> dict
     if stream.random() < 0.3:
         values["Priority"] = stream.randrange(-5, 5)
     if stream.random() < 0.3:
-        values["Body"] = stream.randbytes(stream.choice((1, 900, 1500, long_max)))
+        # libesedb takes a long value that begins with a byte below 56 for compressed, whatever the record says.
+        values["Body"] = bytes(byte | 0x80 for byte in stream.randbytes(stream.choice((1, 900, 1500, long_max))))
     if stream.random() < 0.2:
         values["Note"] = "note " * stream.randrange(1, 300)
     return values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import struct
 
 import pytest
@@ -219,6 +221,17 @@ def test_a_line_that_contradicts_itself(raw: bytes, flags: int, message: str) ->
     with pytest.raises(JetError, match=message) as caught:
         page.node(0)
     assert caught.value.code == JetCode.NodeCorrupted
+
+
+@settings(max_examples=100)
+@given(st.sampled_from([2048, 8192, 16384]), st.randoms(use_true_random=False))
+def test_reading_rubbish_raises_nothing_but_the_engines_errors(page_size: int, stream: random.Random) -> None:
+    page = Page(bytearray(stream.randbytes(page_size)), 5)
+    struct.pack_into("<H", page.data, 34, stream.randrange(60))
+    with contextlib.suppress(JetError):
+        page.nodes()
+        page.sort_keys()
+        page.child(0)
 
 
 # -- against a list -------------------------------------------------------------------------------------------------------

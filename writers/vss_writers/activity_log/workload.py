@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from vss.errors import ConfigurationError, VssError
+from vss.errors import ConfigurationError, NotFoundError, VssError
 from vss.plugins.hosts import WorkloadHost
 from vss.ports import NANOSECONDS
 from vss.roles.volume import File
@@ -79,8 +79,11 @@ class ActivityLog:
 
     async def _open(self) -> File:
         files = self._host.files
-        await files.make_directory(self._options.path.rpartition("\\")[0])
-        return await files.open(self._options.path, write=True, create=True)
+        try:
+            return await files.open(self._options.path, write=True)
+        except NotFoundError:
+            await files.make_directory(self._options.path.rpartition("\\")[0])
+            return await files.open(self._options.path, write=True, create=True)
 
     def report(self) -> dict[str, Any]:
         """Return lines acknowledged, failures met, and a digest of the record."""
@@ -88,22 +91,29 @@ class ActivityLog:
         return {"operations": self._record.lines, "failures": self._failures, "digest": digest}
 
     async def check(self) -> list[str]:
-        """Compare the file with the record."""
+        """Compare the file with the record; a file that cannot be read is one sentence."""
         if self._record.lines == 0:
             return []
-        file = await self._host.files.open(self._options.path)
         try:
-            data = await file.pread(0, file.size_bytes)
-        finally:
-            await file.close()
+            data = await self._read()
+        except VssError as error:
+            return [f"{self._options.path}: cannot be compared: {error.message}"]
         expected = b"".join(_line(number + 1) for number in range(self._record.lines))
         if data == expected or (self._record.in_doubt and data.startswith(expected)):
             return []
-        good = next((at for at, pair in enumerate(zip(data, expected, strict=False)) if pair[0] != pair[1]), 0) // LINE_BYTES
+        pairs = enumerate(zip(data, expected, strict=False))
+        first = next((at for at, pair in pairs if pair[0] != pair[1]), min(len(data), len(expected)))
         return [
             f"{self._options.path}: expected {self._record.lines} lines as acknowledged, found {len(data) // LINE_BYTES} lines,"
-            f" the first difference in line {good + 1}"
+            f" the first difference in line {first // LINE_BYTES + 1}"
         ]
+
+    async def _read(self) -> bytes:
+        file = await self._host.files.open(self._options.path)
+        try:
+            return await file.pread(0, file.size_bytes)
+        finally:
+            await file.close()
 
     def state(self) -> bytes:
         """Return the record as JSON."""

@@ -44,7 +44,7 @@ from vss_writers.ese.schema import (
     assign_column_ids,
 )
 from vss_writers.ese.space import FDP_PAGES, Extent, Space, create_space
-from vss_writers.ese.table import Table, index_kind
+from vss_writers.ese.table import Row, Table, index_kind
 
 CATALOG_NAME = "MSysObjects"
 CATALOG_SHADOW_NAME = "MSysObjectsShadow"
@@ -242,6 +242,18 @@ def _check_index(definition: TableDefinition, index: IndexDefinition, by_name: d
         if column.is_long or (column.type in TEXT_TYPES and column.code_page == CODE_PAGE_UNICODE):
             text = f"column {name} of type {column.type.name} in index {index.name}: index integers, binary or ASCII text"
             raise JetError(JetCode.InvalidParameter, text)
+
+
+async def all_schemas(access: PageAccess) -> list[TableSchema]:
+    """Schemas of all tables, system tables included, by object id; read from the catalog's own tree, without its indexes.
+
+    Raises:
+        JetError: ``DatabaseCorrupted`` for rows that make no sense, or what reading pages raises.
+    """
+    rows: dict[int, list[Row]] = {}
+    async for row in Table(access, CATALOG_SCHEMA).rows():
+        rows.setdefault(row.get("ObjidTable", 0), []).append(row)
+    return [schema_from_rows(group) for group in rows.values()]
 
 
 async def create_catalog(access: PageAccess) -> Catalog:

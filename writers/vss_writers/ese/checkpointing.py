@@ -92,6 +92,15 @@ class Checkpointer:
             await pages.write_behind(limit, self.waypoint)
         await self.write()
 
+    async def write_everything(self, database: Database) -> None:
+        """Bring one database's file up to date, whatever the waypoint says: its header requires the newest generation first."""
+        pages = database.pages
+        newest = self._stream.generation
+        await pages.file.change_header(generation_max_required=newest, generation_max_committed=newest)
+        await pages.write_behind()
+        await pages.file.resize(pages.page_count)
+        await pages.file.sync()
+
     def _position_before(self, distance: int) -> LogPosition:
         position = self._stream.position
         generations, rest = divmod(distance, self._parameters.log_file_size)

@@ -1,15 +1,15 @@
 """Checksums of many pages per call, in numpy: how a whole database is verified at memory speed.
 
-Every block is looked at as a matrix of 64-bit words. XOR along its rows and along its columns gives, with the parity of each of
-these few words, all bits of the ECC; the XOR of everything gives the other half. Batches of 128 to 512 pages keep the
-intermediate results in the processor's cache; buffers are made once and reused.
+A block is a row of 64-bit words. The XOR of all words gives XOR-32 and the six lowest bits of the ECC; the parity of every
+word, packed into sixteen words (8 KB), gives the others. A few pages at a time take both passes, so that the second one finds
+them in the processor's cache; buffers are made once and reused.
 
 Pages that are not simply good are judged again one by one by ``checksum.verify_page``, which is the only place that decides.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,15 @@ import numpy.typing as npt
 from vss_writers.ese.checksum import Buffer, PageCheck, PageVerdict, blocks_of, verify_page
 from vss_writers.ese.layout import OFFSET_DBTIME, OFFSET_FLAGS, OFFSET_PREVIOUS, PageFlag
 
-_COLUMNS = 64
-_INDEX_MASKS = tuple(
-    int.from_bytes(bytes(sum(1 << bit for bit in range(8) if (8 * byte + bit) >> power & 1) for byte in range(8)), "little")
-    for power in range(6)
+_WORD_BITS = 64
+_INDEX_MASKS = np.array(
+    [sum(1 << bit for bit in range(_WORD_BITS) if bit >> power & 1) for power in range(6)],
+    np.uint64,
 )
 """For each of the six lowest index bits the bits of a word that have it set: 0xAAAA…, 0xCCCC…, 0xF0F0… and so on."""
+_ODD = np.uint8(1)
+_CACHED_BLOCKS = 64
+"""Blocks that both passes look at before the next ones: half a megabyte."""
 
 DEFAULT_BATCH_PAGES = 256
 
@@ -49,12 +52,13 @@ class BatchVerifier:
         self.page_size = page_size
         self.batch_pages = batch_pages
         self._blocks_per_page, block_size = blocks_of(page_size)
-        self._rows = block_size // 8 // _COLUMNS
+        words = block_size // 8
         blocks = batch_pages * self._blocks_per_page
-        self._row_xor: _Words = np.empty((blocks, self._rows), np.uint64)
-        self._column_xor: _Words = np.empty((blocks, _COLUMNS), np.uint64)
-        self._masks = np.array(_INDEX_MASKS, np.uint64)
-        self._mask = np.uint64(8 * block_size - 1)
+        self._words = words
+        self._total: _Words = np.empty(blocks, np.uint64)
+        self._counts: npt.NDArray[np.uint8] = np.empty((blocks, words), np.uint8)
+        self._parts: _Words = np.empty((3, blocks), np.uint64)
+        self._all_ones = np.uint64(8 * block_size - 1)
 
     def verify(self, data: Buffer, first_page_number: int, *, dbtime_limit: int | None = None) -> BatchResult:
         """Judge the pages in ``data``, which begins with page ``first_page_number``; a ragged end is not looked at."""
@@ -86,7 +90,7 @@ class BatchVerifier:
         per_page = self._blocks_per_page
         count = len(words)
         numbers = np.repeat(np.arange(first_page_number, first_page_number + count, dtype=np.uint64), per_page)
-        computed = self._compute(words.reshape(count * per_page, self._rows, _COLUMNS), numbers)
+        computed = self._compute(words.reshape(count * per_page, self._words), numbers)
         if per_page == 1:
             return np.asarray(computed == words[:, 0])
         stored = words[:, (0, 5, 6, 7)]
@@ -94,28 +98,34 @@ class BatchVerifier:
 
     def _compute(self, blocks: _Words, page_numbers: _Words) -> _Words:
         count = len(blocks)
-        rows = self._row_xor[:count]
-        columns = self._column_xor[:count]
-        np.bitwise_xor.reduce(blocks, axis=2, out=rows)
-        np.bitwise_xor.reduce(blocks, axis=1, out=columns)
-        # The stored checksum (word 0 of the header block) counts as zero; XOR takes it out again.
-        header = blocks[:: self._blocks_per_page, 0, 0]
-        rows[:: self._blocks_per_page, 0] ^= header
-        columns[:: self._blocks_per_page, 0] ^= header
-        total = np.bitwise_xor.reduce(rows, axis=1)
-        low = self._index_bits(total)
-        low |= self._index_bits(_parities(columns)) << np.uint64(6)
-        low |= self._index_bits(_parities(rows)) << np.uint64(12)
-        odd = (np.bitwise_count(total) & np.uint8(1)).astype(np.uint64)
-        high = low ^ (odd * self._mask)
+        total, counts = self._total[:count], self._counts[:count]
+        for start in range(0, count, _CACHED_BLOCKS):
+            some = slice(start, start + _CACHED_BLOCKS)
+            np.bitwise_count(blocks[some], out=counts[some])
+            np.bitwise_xor.reduce(blocks[some], axis=1, out=total[some])
+        counts &= _ODD
+        parities = np.packbits(counts, axis=1, bitorder="little").view(np.uint64)
+        # The stored checksum (word 0 of the header block) counts as zero.
+        total[:: self._blocks_per_page] ^= blocks[:: self._blocks_per_page, 0]
+        parities[:: self._blocks_per_page, 0] &= ~np.uint64(1)
+        parts = self._parts[:, :count]
+        parts[0] = total
+        np.bitwise_xor.reduce(parities, axis=1, out=parts[1])
+        parts[2] = _packed_parities(parities)
+        # XOR of the indices of each part's one-bits, six bits each; together the XOR of all bit indices of the block.
+        bits = np.bitwise_count(parts[:, None, :] & _INDEX_MASKS[:, None]) & _ODD
+        index = np.packbits(bits, axis=1, bitorder="little")[:, 0].astype(np.uint64)
+        low = index[0] | index[1] << np.uint64(6) | index[2] << np.uint64(12)
+        high = low ^ ((np.bitwise_count(total) & _ODD) * self._all_ones)
         xor = (total >> np.uint64(32)) ^ (total & np.uint64(0xFFFFFFFF)) ^ page_numbers
         return np.asarray((high << np.uint64(48)) | (low << np.uint64(32)) | xor)
 
-    def _index_bits(self, word: _Words) -> _Words:
-        """XOR of the indices (six bits) of a word's one-bits, for every word of a vector."""
-        parity = np.bitwise_count(word[:, None] & self._masks) & np.uint8(1)
-        weights = np.array([1, 2, 4, 8, 16, 32], np.uint64)
-        return np.asarray(parity.astype(np.uint64) @ weights)
+
+def _packed_parities(words: _Words) -> _Words:
+    """The parity of each word of a row as one bit, first word in bit 0."""
+    packed = np.packbits(np.bitwise_count(words) & _ODD, axis=1, bitorder="little")
+    numbers = packed[:, 0].astype(np.uint64)
+    return numbers | packed[:, 1].astype(np.uint64) << np.uint64(8) if packed.shape[1] > 1 else numbers
 
 
 def page_flags(words: _Words) -> _Words:
@@ -133,12 +143,3 @@ def references(data: Buffer, page_size: int) -> tuple[list[tuple[int, int, int]]
     is_used = words[:, 0] != 0
     is_leaf = (page_flags(words) & np.uint64(PageFlag.LEAF | PageFlag.EMPTY)) != 0
     return pairs, np.flatnonzero(is_used & ~is_leaf).tolist()
-
-
-def _parities(words: npt.NDArray[Any]) -> _Words:
-    """Pack the parity of each of a row's words into one word, first word in bit 0."""
-    bits = np.bitwise_count(words) & np.uint8(1)
-    packed = np.packbits(bits, axis=1, bitorder="little")
-    padded = np.zeros((len(words), 8), np.uint8)
-    padded[:, : packed.shape[1]] = packed
-    return padded.view(np.uint64)[:, 0]

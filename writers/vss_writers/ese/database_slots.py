@@ -13,7 +13,7 @@ from vss_writers.ese.engine_event import ignore_events
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem, is_same_path
 from vss_writers.ese.header import DatabaseHeader
-from vss_writers.ese.layout import DatabaseState
+from vss_writers.ese.layout import DatabaseState, page_count
 
 DATABASES_MAX = 100
 """Databases of one instance; slot numbers begin at 1."""
@@ -27,12 +27,13 @@ async def check_new_path(files: FileSystem, path: str) -> None:
     """
     if not await files.exists(path):
         return
-    if (await files.stat(path)).size_bytes:
+    size_bytes = (await files.stat(path)).size_bytes
+    if size_bytes:
         try:
             header = await read_database_header(files, path, ignore_events)
         except JetError as error:
             raise JetError(JetCode.DatabaseDuplicate, f"a file stands there: {error}", path=path) from error
-        if header.state is not DatabaseState.JUST_CREATED:
+        if header.state is not DatabaseState.JUST_CREATED and page_count(size_bytes, header.page_size):
             raise JetError(JetCode.DatabaseDuplicate, path=path)
     await files.remove(path)
 

@@ -227,8 +227,13 @@ class Instance:
             position = await self._stream.append(record.pack())
             await self._stream.flush()
             database = await self._attached(file, position, time, dbid)
-        async with self.transaction():
-            await create_database(database.pages)
+        try:
+            async with self.transaction():
+                await create_database(database.pages)
+        except JetError:
+            if self._stream.error is None:
+                await self.detach_database(path)  # a file without pages stays; the next creation overwrites it
+            raise
         self.emit(EngineEvent(325, "a database was created", path=path))
         return database
 
@@ -305,10 +310,7 @@ class Instance:
             self.check_running()
             database = find_database(self.databases, path)
             pages = database.pages
-            await self._require_current_generation(database)
-            await pages.write_behind()
-            await pages.file.resize(pages.page_count)
-            await pages.file.sync()
+            await self.checkpointer.write_everything(database)
             position = await self._stream.append(DetachDatabase(SESSION, database.dbid, path).pack())
             await self._stream.flush()
             await pages.file.write_header(
@@ -320,12 +322,6 @@ class Instance:
             database.is_attached = False
             self.databases.remove(database)
         self.emit(EngineEvent(327, "a database was detached", path=path))
-
-    async def _require_current_generation(self, database: Database) -> None:
-        """Before pages of the newest generation are written, the header has to require it: the waypoint ends here."""
-        await database.pages.file.change_header(
-            generation_max_required=self.generation, generation_max_committed=self.generation
-        )
 
     # -- transactions ----------------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from vss_writers.ese.catalog import CATALOG_SCHEMA
-from vss_writers.ese.catalog_rows import schema_from_rows
+from vss_writers.ese.catalog import all_schemas
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.keys import index_key
 from vss_writers.ese.layout import PAGE_DATABASE_ROOT, IndexFlag, SpaceFlag
@@ -21,7 +20,7 @@ from vss_writers.ese.page_operation import PageAccess
 from vss_writers.ese.record import decode_record
 from vss_writers.ese.schema import Index, TableSchema
 from vss_writers.ese.space import Extent, Space, SpaceHeader
-from vss_writers.ese.table import Row, Table, index_tree, table_tree
+from vss_writers.ese.table import Table, index_tree, table_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,9 @@ class Integrity:
         return not self.problems
 
 
+_DEPTH_MAX = 16
+
+
 class _TreeWalk:
     """One pass over a tree: its pages, its leaves in order, what is wrong."""
 
@@ -56,11 +58,11 @@ class _TreeWalk:
         self._access = access
         self._objid = objid
         self._problems = problems
-        self.pages: list[int] = []
+        self.pages: dict[int, None] = {}
         self.leaves: list[Page] = []
 
     async def walk(self, root: int) -> None:
-        await self._visit(root, b"", None, is_root=True)
+        await self._visit(root, b"", None)
         before = 0
         for place, leaf in enumerate(self.leaves):
             behind = self.leaves[place + 1].page_number if place + 1 < len(self.leaves) else 0
@@ -69,14 +71,14 @@ class _TreeWalk:
                 self._report(JetCode.BadPageLink, leaf.page_number, detail)
             before = leaf.page_number
 
-    async def _visit(self, page_number: int, low: bytes, high: bytes | None, *, is_root: bool = False) -> None:
-        if page_number in self.pages:
-            self._report(JetCode.BadParentPageLink, page_number, "reached twice")
+    async def _visit(self, page_number: int, low: bytes, high: bytes | None, *, depth: int = 0) -> None:
+        if page_number in self.pages or depth == _DEPTH_MAX:
+            self._report(JetCode.BadParentPageLink, page_number, "reached twice" if depth < _DEPTH_MAX else "too deep")
             return
-        self.pages.append(page_number)
+        self.pages[page_number] = None
         try:
             page = await self._access.read(page_number)
-            self._check_page(page, low, high, is_root=is_root)
+            self._check_page(page, low, high, is_root=depth == 0)
             if page.is_leaf:
                 self.leaves.append(page)
                 return
@@ -86,7 +88,7 @@ class _TreeWalk:
             for line, key in enumerate(keys):
                 lower = keys[line - 1] if line else low
                 upper = key if line + 1 < len(keys) else high
-                await self._visit(page.child(line), lower, upper)
+                await self._visit(page.child(line), lower, upper, depth=depth + 1)
         except JetError as error:
             self._report(error.code, page_number, error.detail)
 
@@ -115,7 +117,7 @@ async def check_database(access: PageAccess) -> Integrity:
     """Check every tree of a database, the pages they own, and that indexes and rows agree."""
     result = Integrity()
     try:
-        schemas = await _schemas(access)
+        schemas = await all_schemas(access)
     except JetError as error:
         result.problems.append(Problem(error.code, error.page_number or 0, error.detail))
         return result
@@ -133,13 +135,6 @@ async def check_database(access: PageAccess) -> Integrity:
     for schema in schemas:
         await _check_indexes(access, schema, result)
     return result
-
-
-async def _schemas(access: PageAccess) -> list[TableSchema]:
-    rows: dict[int, list[Row]] = {}
-    async for row in Table(access, CATALOG_SCHEMA).rows():
-        rows.setdefault(row["ObjidTable"], []).append(row)
-    return [schema_from_rows(group) for group in rows.values()]
 
 
 async def check_tree(access: PageAccess, fdp: int, result: Integrity) -> None:
@@ -179,7 +174,7 @@ async def _walk_tree(access: PageAccess, fdp: int, result: Integrity, accounting
         for number in (fdp, header.owned_root, header.owned_root + 1) if is_accounted else (fdp,):
             walk = _TreeWalk(access, root.objid, result.problems)
             await walk.walk(number)
-            used += walk.pages
+            used += list(walk.pages)
             result.tree_count += 1
         for page_number in used:
             if page_number in accounting.owners:

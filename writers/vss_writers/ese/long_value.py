@@ -45,7 +45,7 @@ class LongValues:
         size = -1
         parts: list[tuple[int, bytes]] = []
         async for node in self.tree.entries(key, after_prefix(key)):
-            if size < 0:
+            if size < 0 and len(node.data) >= _ROOT.size:
                 size = _ROOT.unpack_from(node.data)[1]
             else:
                 parts.append((int.from_bytes(node.key[len(key) :], "big"), node.data))

@@ -106,7 +106,7 @@ def apply(page: Page, operation: PageOperation) -> None:
             page.format(objid, flags)
         case SetFlags(_, flags):
             page.set_flags(flags)
-        case Image(_, data):
+        case Image(_, data):  # pragma: no branch - the union has no other member
             page.restore(data)
 
 
@@ -145,4 +145,16 @@ class PageAccess(Protocol):
 
     def next_objid(self) -> int:
         """Give out a new object id."""
+        ...
+
+
+class PageSource(Protocol):
+    """Where a tree gets its pages from and gives them back to."""
+
+    async def allocate_page(self) -> int:
+        """Return a page for the tree; its content is undefined."""
+        ...
+
+    async def free_page(self, page_number: int) -> None:
+        """Take back a page of the tree."""
         ...

@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 
-from vss_writers.ese.catalog import CATALOG_SCHEMA
-from vss_writers.ese.catalog_rows import schema_from_rows
+from vss_writers.ese.catalog import all_schemas
 from vss_writers.ese.checksum import PageVerdict, verify_page
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, HeaderPair, unpack_headers
@@ -21,7 +20,7 @@ from vss_writers.ese.layout import TableFlag, page_count, page_offset
 from vss_writers.ese.page import Page
 from vss_writers.ese.page_operation import PageOperation
 from vss_writers.ese.schema import TableSchema
-from vss_writers.ese.table import Row, Table
+from vss_writers.ese.table import Table
 
 ReadAt = Callable[[int, int], Awaitable[bytes]]
 """``(offset, length)`` to bytes, fewer only at the end of the file."""
@@ -41,11 +40,14 @@ def read_from(data: bytes | memoryview) -> ReadAt:
 class FilePages:
     """A read-only ``PageAccess`` over a file. Pages that are not good raise instead of being used."""
 
-    def __init__(self, read: ReadAt, size_bytes: int, page_size: int, *, path: str | None = None) -> None:
+    def __init__(
+        self, read: ReadAt, size_bytes: int, page_size: int, *, path: str | None = None, cache_pages: int = CACHE_PAGES
+    ) -> None:
         self._read = read
         self._page_size = page_size
         self._page_count = page_count(size_bytes, page_size)
         self._path = path
+        self._cache_pages = cache_pages
         self._cache: OrderedDict[int, Page] = OrderedDict()
 
     @property
@@ -71,7 +73,7 @@ class FilePages:
             return page
         page = Page(bytearray(await self._load(page_number)), page_number)
         self._cache[page_number] = page
-        if len(self._cache) > CACHE_PAGES:
+        if len(self._cache) > self._cache_pages:
             self._cache.popitem(last=False)
         return page
 
@@ -130,11 +132,7 @@ class DatabaseReader:
         """
         headers = unpack_headers(await read(0, HEADER_PROBE_SIZE), path=path)
         pages = FilePages(read, size_bytes, headers.header.page_size, path=path)
-        rows_by_table: dict[int, list[Row]] = {}
-        async for row in Table(pages, CATALOG_SCHEMA).rows():
-            rows_by_table.setdefault(row["ObjidTable"], []).append(row)
-        schemas = [schema_from_rows(rows) for rows in rows_by_table.values()]
-        return cls(pages, headers, {schema.name: schema for schema in schemas})
+        return cls(pages, headers, {schema.name: schema for schema in await all_schemas(pages)})
 
     @classmethod
     async def from_bytes(cls, data: bytes | memoryview, *, path: str | None = None) -> DatabaseReader:

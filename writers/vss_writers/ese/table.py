@@ -6,6 +6,7 @@ noticed before the first page is touched, so that the caller may go on in the sa
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ class Table:
     def __init__(self, access: PageAccess, schema: TableSchema) -> None:
         self._access = access
         self.schema = schema
-        self._tree = table_tree(access, schema)
+        self.tree = table_tree(access, schema)
         self._index_trees = {index.name: index_tree(access, index) for index in schema.secondary_indexes}
         self.long_values: LongValues | None = None
         if schema.long_value_fdp:
@@ -67,14 +68,14 @@ class Table:
 
     async def get(self, key: bytes, columns: Sequence[str] | None = None) -> Row | None:
         """The row with this primary key, or None. ``columns`` limits what is decoded, long values included."""
-        data = await self._tree.get(key)
+        data = await self.tree.get(key)
         return None if data is None else await self._row(Node(key, data), columns)
 
     async def rows(
         self, first: bytes = b"", stop: bytes | None = None, columns: Sequence[str] | None = None
     ) -> AsyncIterator[Row]:
         """Rows with ``first`` ≤ primary key < ``stop``, in key order."""
-        async for node in self._tree.entries(first, stop):
+        async for node in self.tree.entries(first, stop):
             yield await self._row(node, columns)
 
     async def seek(self, index: str, *values: Any) -> Row | None:
@@ -99,7 +100,7 @@ class Table:
                 yield row
             return
         async for entry in self._index_trees[index].entries(first, stop):
-            data = await self._tree.get(entry.data)
+            data = await self.tree.get(entry.data)
             if data is not None:
                 yield await self._row(Node(entry.data, data), columns)
 
@@ -120,7 +121,7 @@ class Table:
 
     async def last_key(self) -> bytes | None:
         """The greatest primary key, or None in an empty table."""
-        last = await self._tree.last()
+        last = await self.tree.last()
         return last.key if last else None
 
     async def _row(self, node: Node, columns: Sequence[str] | None) -> Row:
@@ -130,7 +131,11 @@ class Table:
         for column_id, item in items.items():
             column = self.schema.columns_by_id.get(column_id)
             if column is not None and (wanted is None or column_id in wanted):
-                values[column.name] = await self._value(column, item)
+                try:
+                    values[column.name] = await self._value(column, item)
+                except (struct.error, IndexError, ValueError) as error:
+                    text = f"column {column.name} of row {node.key.hex()} of table {self.schema.name}: {error}"
+                    raise JetError(JetCode.NodeCorrupted, text) from error
         return Row(node.key, values)
 
     async def _value(self, column: Column, item: Item) -> Any:
@@ -168,13 +173,13 @@ class Table:
         self._check_nulls(items)
         key = await self._new_key(items)
         entries = [(index, self.entry(index, items)) for index in self.schema.secondary_indexes]
-        if await self._tree.get(key) is not None:
+        if await self.tree.get(key) is not None:
             raise JetError(JetCode.KeyDuplicate, f"primary key {key.hex()} of table {self.schema.name}")
         for index, entry in entries:
             await self._check_unique(index, entry, key)
         plan = self._plan_separation(items, key)
         record = await self._record(items, plan)
-        await self._tree.insert(key, record)
+        await self.tree.insert(key, record)
         for index, entry in entries:
             if entry is not None:
                 await self._index_trees[index.name].insert(entry, key)
@@ -186,7 +191,7 @@ class Table:
         Raises:
             JetError: ``RecordNotFound``, and as ``insert``; nothing is changed.
         """
-        data = await self._tree.get(key)
+        data = await self.tree.get(key)
         if data is None:
             raise JetError(JetCode.RecordNotFound, f"key {key.hex()} of table {self.schema.name}")
         before = decode_record(self.schema, data, self._access.page_size)
@@ -197,16 +202,16 @@ class Table:
         self._check_nulls(items)
         primary = self.schema.primary_index
         new_key = key if primary is None else index_key(self.schema, primary, _stored_values(items))
-        if new_key != key and await self._tree.get(new_key) is not None:
+        if new_key != key and await self.tree.get(new_key) is not None:
             raise JetError(JetCode.KeyDuplicate, f"primary key {new_key.hex()} of table {self.schema.name}")
         moves = await self._index_moves(before, items, key, new_key)
         plan = self._plan_separation(items, new_key)
         record = await self._record(items, plan)
         if new_key == key:
-            await self._tree.replace(key, record)
+            await self.tree.replace(key, record)
         else:
-            await self._tree.delete(key)
-            await self._tree.insert(new_key, record)
+            await self.tree.delete(key)
+            await self.tree.insert(new_key, record)
         for index, old_entry, new_entry in moves:
             await self._move(index, old_entry, key, new_entry, new_key)
         await self._drop_long_values(before, items)
@@ -218,7 +223,7 @@ class Table:
         Raises:
             JetError: ``RecordNotFound``.
         """
-        data = await self._tree.delete(key)
+        data = await self.tree.delete(key)
         items = decode_record(self.schema, data, self._access.page_size)
         for index in self.schema.secondary_indexes:
             await self._move(index, self.entry(index, items), key, None, key)
@@ -282,17 +287,17 @@ class Table:
         primary = self.schema.primary_index
         if primary is not None:
             return index_key(self.schema, primary, _stored_values(items))
-        last = await self._tree.last()
+        last = await self.tree.last()
         return big_endian(int.from_bytes(last.key, "big") + 1 if last else 1)
 
     async def _next_number(self, column: Column) -> int:
         """One more than the highest number given out: kept here, and found through an index after opening."""
         for index in self.schema.indexes:
             if index.column_ids[0] == column.column_id:
-                tree = self._tree if index.is_primary else self._index_trees[index.name]
+                tree = self.tree if index.is_primary else self._index_trees[index.name]
                 last = await tree.last()
                 if last is not None:
-                    data = last.data if index.is_primary else await self._tree.get(last.data)
+                    data = last.data if index.is_primary else await self.tree.get(last.data)
                     assert data is not None, f"entry of index {index.name} without a row: {last.data.hex()}"
                     item = decode_record(self.schema, data, self._access.page_size)[column.column_id]
                     self._number_next = max(self._number_next, decode_value(column, item.data) + 1)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.layout import CURRENT_FORMAT, PageFlag
@@ -27,6 +27,7 @@ from vss_writers.ese.page_operation import (
     Image,
     InsertNode,
     PageAccess,
+    PageSource,
     ReplaceNode,
     SetLinks,
 )
@@ -36,18 +37,8 @@ _MERGE_BELOW = 4
 """A page is merged into its right neighbour when less than this fraction (1/n) of it is used."""
 _DEPTH_MAX = 16
 """More levels than any tree can have: a cycle of damaged pointers ends here."""
-
-
-class PageSource(Protocol):
-    """Where a tree gets its pages from and gives them back to."""
-
-    async def allocate_page(self) -> int:
-        """Return a page for the tree; its content is undefined."""
-        ...
-
-    async def free_page(self, page_number: int) -> None:
-        """Take back a page of the tree."""
-        ...
+_IDLE_MAX = 64
+"""So many leaves in a row without anything new in them: a cycle of damaged links ends here."""
 
 
 class _Step(NamedTuple):
@@ -91,7 +82,8 @@ class Tree:
         """The leaf that ``key`` has moved to in a split whose parent is not told yet; mostly the same one."""
         while leaf.next and (key is None or leaf.position(key) == leaf.line_count):
             neighbour = await self.access.read(leaf.next)
-            if not neighbour.line_count or (key is not None and neighbour.sort_keys()[0] > key):
+            keys = neighbour.sort_keys()
+            if not keys or (key is not None and keys[0] > key) or keys[-1:] <= leaf.sort_keys()[-1:]:
                 break
             leaf = neighbour
         return leaf
@@ -108,6 +100,7 @@ class Tree:
     async def leaves(self, first: bytes = b"", stop: bytes | None = None) -> AsyncIterator[list[Node]]:
         """The same, a leaf at a time."""
         leaf, _ = await self._descend(first)
+        idle = 0
         while True:
             keys = leaf.sort_keys()
             begin = leaf.position(first)
@@ -119,6 +112,9 @@ class Tree:
                 yield [leaf.node(line) for line in range(begin, end) if not leaf.is_deleted(line)]
             if is_done:
                 return
+            idle = 0 if end > begin else idle + 1
+            if idle > _IDLE_MAX:
+                raise JetError(JetCode.BadPageLink, f"leaves of tree {self.objid} go round", page_number=leaf.page_number)
             leaf = await self._following(leaf, dbtime, following, first)
 
     async def _following(self, leaf: Page, dbtime: int, following: int, first: bytes) -> Page:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vss.events import ApplicationLogged, LogRolledOver
+from vss.events import ApplicationLogged
 from vss.plugins.hosts import WriterHost
-from vss_writers.ese.engine_event import EngineEvent
+from vss_writers.ese.engine_event import EngineEvent, Severity
 
 SOURCE = "ESE"
 
 _QUIET = frozenset({102, 105, 103, 301, 326, 327, 2000})
-"""Events of every start and stop; shown nowhere, or they would drown the rest."""
+"""Events of every start and stop; shown only when they warn, or they would drown the rest."""
 
 
 class EngineEvents:
@@ -22,7 +22,7 @@ class EngineEvents:
 
     def take(self, event: EngineEvent) -> None:
         """Record one engine event."""
-        if event.event_id in _QUIET:
+        if event.event_id in _QUIET and event.severity is Severity.INFORMATION:
             return
         text = event.text if not event.path else f"{event.path}: {event.text}"
         self._host.ports.emit(
@@ -30,7 +30,3 @@ class EngineEvents:
                 source=SOURCE, event_id=event.event_id, severity=event.severity.value, message=f"{self._store}: {text}"
             )
         )
-
-    def rolled_over(self, generation: int) -> None:
-        """Record that ``generation`` is being written now."""
-        self._host.ports.emit(LogRolledOver(store=self._store, generation=generation))

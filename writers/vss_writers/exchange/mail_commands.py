@@ -134,7 +134,11 @@ def export(directory: Path, mbox: Path, mailbox: str, writer_name: str, database
         store = store_of(lab, writer_name)
         name = database_of(store, database)
         mailboxes = Mailboxes(store.group)
-        folders = [each.folder_id for each in await mailboxes.folders(name) if mailbox in ("*", each.mailbox)]
+        all_folders = await mailboxes.folders(name)
+        folders = [each.folder_id for each in all_folders if mailbox in ("*", each.mailbox)]
+        if not folders and mailbox != "*":
+            known = ", ".join(sorted({each.mailbox for each in all_folders})) or "none"
+            raise NotFoundError(f"database '{name}' has no mailbox '{mailbox}': found {known}")
         return [(each.envelope, each.content) async for each in mailboxes.messages(name) if each.folder_id in folders]
 
     messages = in_lab(directory, collect)

@@ -1,8 +1,9 @@
 """The mail-flow workload: users who deliver, read, move and delete messages, and remember what they were told.
 
-Invariant: the record changes only after the store has acknowledged; an operation that fails or is cut off leaves the record
-as it was, and the store may then hold either outcome of it (``in_doubt``). ``check`` compares every recorded message by its
-digest, and reports messages that the store has and nobody was told of.
+Invariant: the record changes only after the store has acknowledged. An operation that fails or is cut off leaves the record as
+it was, and the store may then hold either outcome of it: it is in doubt until a later operation on the same message is
+acknowledged. ``check`` compares every recorded message by its digest, and reports messages in these users' folders that nobody
+was told of; folders of others (mail that was loaded from files) are none of its business.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from vss.errors import BadStateError, ConfigurationError, VssError
+from vss.errors import BadStateError, ConfigurationError, NotFoundError, VssError
 from vss.plugins.hosts import WorkloadHost
 from vss.ports import NANOSECONDS
 from vss_writers.exchange.mailboxes import Mailboxes
@@ -55,13 +56,31 @@ class Told(msgspec.Struct, frozen=True):
     digest: str
 
 
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation that nobody knows the outcome of.
+
+    Attributes:
+        kind: ``deliver``, ``move`` or ``delete``.
+        database: where.
+        message: the message, 0 for one that was being delivered.
+        folder: where a message was being moved.
+        digest: of the message that was being delivered.
+    """
+
+    kind: str
+    database: str
+    message: int = 0
+    folder: int = 0
+    digest: str = ""
+
+
 class MailFlowState(msgspec.Struct):
     """The users' record: messages by database and id, folders by database and mailbox, and what is in doubt."""
 
     operations: int = 0
     messages: dict[str, dict[int, Told]] = {}
     folders: dict[str, dict[str, int]] = {}
-    in_doubt: list[str] = []
+    in_doubt: list[Doubt] = []
 
 
 class MailFlow:
@@ -129,29 +148,40 @@ class MailFlow:
         folder = await self._folder(database, mailbox, "Inbox")
         content = self._compose(mailbox)
         digest = hashlib.sha256(content).hexdigest()
-        message_id = await self._attempt(f"{database} deliver {digest}", self._mailboxes.deliver(database, folder, content))
+        doubt = Doubt(kind="deliver", database=database, digest=digest)
+        message_id = await self._attempt(doubt, self._mailboxes.deliver(database, folder, content))
         self._record.messages[database][message_id] = Told(folder, digest)
 
     async def _move(self, database: str, message_id: int) -> None:
         mailbox = f"user{self._random.randrange(self._options.mailboxes):02d}"
         folder = await self._folder(database, mailbox, self._random.choice(FOLDER_NAMES[1:]))
-        await self._attempt(f"{database} move {message_id} {folder}", self._mailboxes.move(database, message_id, folder))
+        doubt = Doubt(kind="move", database=database, message=message_id, folder=folder)
+        await self._attempt(doubt, self._mailboxes.move(database, message_id, folder))
         self._record.messages[database][message_id] = Told(folder, self._record.messages[database][message_id].digest)
 
     async def _delete(self, database: str, message_id: int) -> None:
-        await self._attempt(f"{database} delete {message_id}", self._mailboxes.delete(database, message_id))
+        doubt = Doubt(kind="delete", database=database, message=message_id)
+        await self._attempt(doubt, self._mailboxes.delete(database, message_id))
         del self._record.messages[database][message_id]
 
-    async def _attempt(self, doubt: str, operation: Awaitable[T]) -> T:
+    async def _attempt(self, doubt: Doubt, operation: Awaitable[T]) -> T:
         """Await ``operation``; until it is acknowledged nobody knows whether it took effect."""
         self._record.in_doubt.append(doubt)
         try:
             result = await operation
-        except BadStateError:
-            self._record.in_doubt.remove(doubt)  # the store was down: it certainly did not
+        except (BadStateError, NotFoundError):
+            self._record.in_doubt.remove(doubt)  # refused before anything was changed
             raise
-        self._record.in_doubt.remove(doubt)
+        self._settle(doubt)
         return result
+
+    def _settle(self, doubt: Doubt) -> None:
+        """An operation was acknowledged: it, and whatever was in doubt about its message before, is known now."""
+        self._record.in_doubt = [
+            each
+            for each in self._record.in_doubt
+            if each != doubt and not (doubt.message and (each.database, each.message) == (doubt.database, doubt.message))
+        ]
 
     async def _folder(self, database: str, mailbox: str, name: str) -> int:
         """Return the id of a user's folder, made at first use."""
@@ -200,29 +230,47 @@ class MailFlow:
             raise ConfigurationError(f"the record of workload '{self.name}' is damaged: {error}") from error
 
     async def check(self) -> list[str]:
-        """Compare the store with the record; return one sentence per difference."""
+        """Compare the store with the record; return one sentence per difference, or per database that cannot be compared."""
         problems: list[str] = []
         for database in self._databases:
-            told = self._record.messages.get(database, {})
-            found = {each.message_id: Told(each.folder_id, each.digest) async for each in self._mailboxes.messages(database)}
-            problems += [
-                f"{database}: acknowledged message {message_id} is missing"
-                for message_id in sorted(told.keys() - found.keys())
-                if f"{database} delete {message_id}" not in self._record.in_doubt
-            ]
-            for message_id in sorted(told.keys() & found.keys()):
-                problems += self._differences(database, message_id, told[message_id], found[message_id])
-            for message_id in sorted(found.keys() - told.keys()):
-                if f"{database} deliver {found[message_id].digest}" not in self._record.in_doubt:
-                    problems.append(f"{database}: message {message_id} was never delivered, or deleted, and is there")
+            try:
+                found = {
+                    each.message_id: Told(each.folder_id, each.digest) async for each in self._mailboxes.messages(database)
+                }
+            except VssError as error:
+                problems.append(f"{database}: cannot be compared: {error.message}")
+                continue
+            problems += self._compare(database, self._record.messages.get(database, {}), found)
+        return problems
+
+    def _compare(self, database: str, told: dict[int, Told], found: dict[int, Told]) -> list[str]:
+        own_folders = self._record.folders.get(database, {}).values()
+        problems = [
+            f"{database}: acknowledged message {message_id} is missing"
+            for message_id in sorted(told.keys() - found.keys())
+            if not self._is_in_doubt(kind="delete", database=database, message=message_id)
+        ]
+        for message_id in sorted(told.keys() & found.keys()):
+            problems += self._differences(database, message_id, told[message_id], found[message_id])
+        problems += [
+            f"{database}: message {message_id} was never delivered, or deleted, and is there"
+            for message_id in sorted(found.keys() - told.keys())
+            if found[message_id].folder in own_folders
+            and not self._is_in_doubt(kind="deliver", database=database, digest=found[message_id].digest)
+        ]
         return problems
 
     def _differences(self, database: str, message_id: int, told: Told, found: Told) -> list[str]:
         if told.digest != found.digest:
             return [f"{database}: message {message_id} has digest {found.digest}, acknowledged was {told.digest}"]
-        if told.folder != found.folder and f"{database} move {message_id} {found.folder}" not in self._record.in_doubt:
+        if told.folder != found.folder and not self._is_in_doubt(
+            kind="move", database=database, message=message_id, folder=found.folder
+        ):
             return [f"{database}: message {message_id} is in folder {found.folder}, acknowledged was {told.folder}"]
         return []
+
+    def _is_in_doubt(self, **operation: Any) -> bool:
+        return Doubt(**operation) in self._record.in_doubt
 
 
 def make_mail_flow(host: WorkloadHost, options: Mapping[str, Any]) -> MailFlow:

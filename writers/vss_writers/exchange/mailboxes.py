@@ -52,14 +52,17 @@ class Mailboxes:
 
     async def ensure_folder(self, database: str, mailbox: str, name: str) -> int:
         """Return the id of a folder, making it where it is missing."""
-        for folder in await self.folders(database):
-            if (folder.mailbox, folder.name) == (mailbox, name):
-                return folder.folder_id
         async with self.group.engine_at_work() as instance, instance.transaction() as transaction:
+            table = self.group.table(database, FOLDERS.name)
+            found = [
+                row["FolderId"]
+                async for row in table.rows(transaction=transaction)
+                if (row["Mailbox"], row["Name"]) == (mailbox, name)
+            ]
+            if found:
+                return int(found[0])
             folder_id = await self._next_number(database, transaction, NEWEST_FOLDER)
-            await self.group.table(database, FOLDERS.name).insert(
-                transaction, {"FolderId": folder_id, "Mailbox": mailbox, "Name": name}
-            )
+            await table.insert(transaction, {"FolderId": folder_id, "Mailbox": mailbox, "Name": name})
         return folder_id
 
     async def folders(self, database: str) -> list[Folder]:

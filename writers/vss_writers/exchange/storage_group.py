@@ -1,8 +1,10 @@
 """A storage group: one log stream and its mailbox databases, mounted and dismounted.
 
-Invariants: when a disk under it fails the group takes itself down without writing, as the real store does, and mounting again
-recovers; a database whose file is gone is never silently made anew; the group can be restored over only when it is dismounted
-and flagged ``can_be_overwritten``. What is done with folders and messages is in ``vss_writers.exchange.mailboxes``.
+Invariants: the databases are mounted together or not at all; when a disk under it fails the group takes itself down without
+writing, as the real store does, and mounting again recovers; a database whose file is gone is never silently made anew; the
+group can be restored over only when it is dismounted and flagged ``can_be_overwritten``. A damaged page fails the operation
+that meets it and nothing else; a log disk without room fails every change while reading and backups go on (a full backup makes
+room). What is done with folders and messages is in ``vss_writers.exchange.mailboxes``.
 """
 
 from __future__ import annotations
@@ -13,25 +15,33 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vss.errors import BadStateError, NotFoundError, VolumeError, VolumeFullError, VssError
-from vss.events import ApplicationLogged, DatabaseDismounted, DatabaseMounted, RecoveryFinished
+from vss.events import DatabaseDismounted, DatabaseMounted, RecoveryFinished
 from vss.plugins.hosts import WriterHost
 from vss_writers.ese.attached_database import Database, InstanceTable
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import is_out_of_space
 from vss_writers.ese.instance import Instance
+from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.exchange.directory import Directory
 from vss_writers.exchange.engine_events import EngineEvents
 from vss_writers.exchange.options import StorageGroupOptions
 from vss_writers.exchange.restore_logs import put_logs_back
 from vss_writers.exchange.schema import TABLES
+from vss_writers.exchange.store_log import GROUP_DOWN, StoreLog
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_STORE_DOWN = 9518  # the store's event for a storage group that could not be started or was stopped
+_FATAL = (JetCode.DiskIO, JetCode.DiskFull, JetCode.LogWriteFail, JetCode.InstanceUnavailable)
+"""Errors after which an engine cannot go on."""
 
 
 class StoreError(VssError):
-    """The engine below the store refused or failed; the message carries its own code."""
+    """The engine below the store refused or failed; ``code`` is its own code, None where a volume failed."""
+
+    def __init__(self, message: str, code: JetCode | None = None) -> None:
+        """Say what failed."""
+        super().__init__(message)
+        self.code = code
 
 
 class StorageGroup:
@@ -46,6 +56,7 @@ class StorageGroup:
         self._databases: dict[str, Database] = {}
         self._tables: dict[tuple[str, str], InstanceTable] = {}
         self._events = EngineEvents(host, options.storage_group)
+        self._log = StoreLog(host, options.storage_group)
 
     @property
     def name(self) -> str:
@@ -80,27 +91,37 @@ class StorageGroup:
 
     # -- mounting --------------------------------------------------------------------------------------------------------------
 
-    @property
-    def can_be_overwritten(self) -> bool:
-        """Whether a restore may replace the databases; as the directory has it since the last look."""
-        return self.directory.can_be_overwritten
-
     async def start(self) -> None:
         """The machine has booted: mount, unless the administrator wants the group down. Raises as ``mount``."""
         try:
             self.directory = await Directory.read(self.host, self.options.log_directory)
         except (VolumeError, NotFoundError) as error:
-            self._log_down(str(error))
+            self._log.write(GROUP_DOWN, f"down: {error}", "error")
             raise StoreError(f"storage group '{self.name}' cannot be started: {error}") from error
         if not self.directory.is_dismounted:
             await self.mount()
 
     async def keep_dismounted(self, *, can_be_overwritten: bool) -> None:
-        """Dismount and stay down over restarts, until ``mount`` or a restore."""
+        """Dismount and stay down over restarts, until ``mount`` or a restore; ``VolumeError`` where that cannot be noted."""
         await self.dismount()
-        self.directory = await self.directory.changed(
-            self.host, self.options.log_directory, is_dismounted=True, can_be_overwritten=can_be_overwritten
-        )
+        await self._note(is_dismounted=True, can_be_overwritten=can_be_overwritten)
+
+    async def allow_overwriting(self) -> None:
+        """Note that what stands in the databases' places is half a restore; it may be restored over, and is not mounted."""
+        await self._note(is_dismounted=True, can_be_overwritten=True)
+
+    async def has_precious_files(self) -> bool:
+        """Whether a restore would replace a database that is not flagged ``can_be_overwritten``."""
+        self.directory = await Directory.read(self.host, self.options.log_directory)
+        if self.directory.can_be_overwritten:
+            return False
+        paths = [self.options.database_path(name) for name in self.options.databases]
+        return any([await self.host.files.exists(path) for path in paths])
+
+    async def _note(self, **changes: Any) -> None:
+        """Change the directory as it is on the disk now; the one in memory may be of a disk that was replaced since."""
+        directory = await Directory.read(self.host, self.options.log_directory)
+        self.directory = await directory.changed(self.host, self.options.log_directory, **changes)
 
     async def mount(self) -> None:
         """Start the engine, recover what is there, and mount every database; a new group gets new databases.
@@ -114,21 +135,18 @@ class StorageGroup:
         try:
             instance = await self._start_engine()
             for name in self.options.databases:
-                database = self._databases[name] = await self._open(instance, name)
-                for definition in TABLES:
-                    self._tables[name, definition.name] = await database.open_table(definition.name)
+                await self._open(instance, name)
+            if self.directory.is_dismounted or self.directory.can_be_overwritten:
+                await self._note(is_dismounted=False, can_be_overwritten=False)
         except (JetError, VolumeError, NotFoundError) as error:
             if instance is not None:
                 instance.abandon()
             self._databases.clear()
             self._tables.clear()
-            self._log_down(str(error))
-            raise StoreError(f"storage group '{self.name}' cannot be mounted: {error}") from error
+            self._log.write(GROUP_DOWN, f"cannot be mounted: {error}", "error")
+            code = error.code if isinstance(error, JetError) else None
+            raise StoreError(f"storage group '{self.name}' cannot be mounted: {error}", code) from error
         self.instance = instance
-        if self.directory.is_dismounted or self.directory.can_be_overwritten:
-            self.directory = await self.directory.changed(
-                self.host, self.options.log_directory, is_dismounted=False, can_be_overwritten=False
-            )
         for name in self.options.databases:
             self.host.ports.emit(DatabaseMounted(store=self.name, database=name))
 
@@ -136,7 +154,7 @@ class StorageGroup:
         options = self.options
         for directory in (options.log_directory, options.database_directory):
             await self.host.files.make_directory(directory)
-        await put_logs_back(self.host.files, options.log_directory, options.base_name)
+        await self.settle_logs()
         self.directory = await Directory.read(self.host, options.log_directory)
         instance = await Instance.open(
             self.host.files,
@@ -161,14 +179,35 @@ class StorageGroup:
             )
         return instance
 
-    async def _open(self, instance: Instance, name: str) -> Database:
+    async def settle_logs(self) -> None:
+        """Bring logs that stepped aside for a restore together with the restored ones, as far as they belong together."""
+        reason = await put_logs_back(self.host.files, self.options.log_directory, self.options.base_name)
+        if reason:
+            self._log.write(GROUP_DOWN, f"logs from before the restore are not used: {reason}", "warning")
+
+    async def _open(self, instance: Instance, name: str) -> None:
+        """Attach or make one database, with the tables of a mailbox database."""
+        database = self._databases[name] = await self._attach_or_create(instance, name)
+        there = await database.table_names()
+        missing = [each for each in TABLES if each.name not in there]
+        if missing:
+            async with instance.transaction() as transaction:
+                for definition in missing:
+                    await database.create_table(transaction, definition)
+        for definition in TABLES:
+            self._tables[name, definition.name] = await database.open_table(definition.name)
+
+    async def _attach_or_create(self, instance: Instance, name: str) -> Database:
+        """A database that the directory does not know is made, unless its file is there: restored, or made before a crash."""
         path = self.options.database_path(name)
         if name in self.directory.databases:
             return await instance.attach_database(path)
-        database = await instance.create_database(path, page_size=self.options.page_size)
-        async with instance.transaction() as transaction:
-            for definition in TABLES:
-                await database.create_table(transaction, definition)
+        try:
+            database = await instance.create_database(path, page_size=self.options.page_size)
+        except JetError as error:
+            if error.code is not JetCode.DatabaseDuplicate:
+                raise
+            database = await instance.attach_database(path)
         self.directory = await self.directory.with_database(self.host, self.options.log_directory, name)
         return database
 
@@ -189,17 +228,13 @@ class StorageGroup:
         if self.instance is None:
             return
         self.instance.abandon()
-        self._log_down(reason)
+        self._log.write(GROUP_DOWN, f"down: {reason}", "error")
         self._forget("Dirty Shutdown")
 
     def _forget(self, state: str) -> None:
         names, self._databases, self._tables, self.instance = list(self._databases), {}, {}, None
         for name in names:
             self.host.ports.emit(DatabaseDismounted(store=self.name, database=name, state=state))
-
-    def _log_down(self, reason: str) -> None:
-        text = f"storage group '{self.name}' is down: {reason}"
-        self.host.ports.emit(ApplicationLogged(source="MSExchangeIS", event_id=_STORE_DOWN, severity="error", message=text))
 
     # -- at work ---------------------------------------------------------------------------------------------------------------
 
@@ -231,12 +266,32 @@ class StorageGroup:
         try:
             yield instance
         except JetError as error:
-            if error.code in (JetCode.DiskIO, JetCode.LogWriteFail, JetCode.InstanceUnavailable, JetCode.DiskFull):
-                self.take_down(str(error))
-            raise StoreError(f"storage group '{self.name}': {error}") from error
+            if error.code in _FATAL or instance.stream.error is not None:
+                self._take_down_if_running(instance, str(error))
+            raise StoreError(f"storage group '{self.name}': {error}", error.code) from error
         except VolumeError as error:
-            self.take_down(str(error))
+            self._take_down_if_running(instance, error.message)
             raise StoreError(f"storage group '{self.name}': {error.message}") from error
+
+    def _take_down_if_running(self, instance: Instance, reason: str) -> None:
+        """An operation failed; where its engine has been replaced meanwhile, the new one is none of its business."""
+        if instance is self.instance:
+            self.take_down(reason)
+
+    # -- for backups -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_all_databases(self) -> bool:
+        """Whether every database that ever used this log stream is mounted: one that is not may still need old logs."""
+        return all(name in self._databases for name in self.directory.databases)
+
+    async def closed_generations(self) -> list[int]:
+        """Return the closed log generations that are really on the disk, lowest first; none where the disk cannot be read."""
+        try:
+            logs = await list_logs(self.host.files, self.options.log_directory, self.options.base_name)
+        except (VolumeError, NotFoundError):
+            return []
+        return sorted(logs.archived)
 
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts."""
@@ -254,5 +309,5 @@ class StorageGroup:
             "log_directory": self.options.log_directory,
             "generation": instance.generation if instance is not None else 0,
             "checkpoint": str(instance.checkpoint) if instance is not None else "",
-            "can_be_overwritten": self.can_be_overwritten,
+            "can_be_overwritten": self.directory.can_be_overwritten,
         }

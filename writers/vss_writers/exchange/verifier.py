@@ -2,13 +2,13 @@
 
 A page with a single wrong bit can be corrected by the engine, but a backup that holds one is damaged all the same: it counts as
 wrong bytes here, and the finding says that it could be corrected. A dirty database (every one taken from a shadow copy is)
-needs the generations that its header requires in the same set.
+needs the generations that its header requires in the same set, and those that it knows to be committed, or acknowledged mail
+would be missing after a restore. How logs follow on one another is judged in ``verifier_logs``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -18,9 +18,16 @@ from vss_writers.ese.checkpoint import unpack_checkpoint
 from vss_writers.ese.errors import JetError
 from vss_writers.ese.header import DatabaseHeader
 from vss_writers.ese.log_reader import judge_log
+from vss_writers.exchange.verifier_logs import (
+    StreamLogs,
+    finding_of,
+    judge_name,
+    judge_needs,
+    judge_sequence,
+    name_of,
+)
 from vss_writers.exchange.writer import WRITER_CLASS_ID
 
-_LOG = re.compile(r"(?P<base>...)(?P<generation>[0-9A-F]{8})?\.log", re.IGNORECASE)
 _CHUNK_BYTES = 1 << 20
 
 Throttle = Callable[[int], Awaitable[None]]
@@ -32,7 +39,7 @@ class _Judgement:
 
     files: list[FileVerification] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    generations: list[int] = field(default_factory=list)
+    logs: StreamLogs = field(default_factory=StreamLogs)
     databases: list[tuple[str, DatabaseHeader]] = field(default_factory=list)
 
 
@@ -58,7 +65,9 @@ class ExchangeVerifier(Verifier):
                 await _judge_database(source, path, judgement, throttle, progress)
             elif lowered.endswith((".log", ".chk")):
                 await _judge_small(source, path, judgement, throttle, progress)
-        _judge_chain(judgement)
+        judgement.findings += judge_sequence(judgement.logs)
+        for path, header in judgement.databases:
+            judgement.findings += judge_needs(path, header, judgement.logs)
         return VerificationReport(tuple(judgement.files), tuple(judgement.findings))
 
 
@@ -88,7 +97,7 @@ async def _judge_database(
         judgement.findings.append(
             Finding(
                 path=path,
-                code=_code(found.error(path)),
+                code=name_of(found.code),
                 message=found.detail + correctable,
                 page_number=-1 if found.page_number is None else found.page_number,
                 offset=found.offset,
@@ -107,60 +116,31 @@ async def _judge_small(
     size = await source.size(path)
     data = b"".join([await source.read(path, at, min(_CHUNK_BYTES, size - at)) for at in range(0, size, _CHUNK_BYTES)])
     await throttle(size)
-    is_good = True
-    try:
-        if path.lower().endswith(".chk"):
-            unpack_checkpoint(data, path=path)
-        else:
-            _judge_log(path, data, judgement)
-    except JetError as error:
-        is_good = False
-        offset = -1 if error.offset is None else error.offset
-        judgement.findings.append(Finding(path=path, code=_code(error), message=str(error), offset=offset))
-    method = "checkpoint checksum" if path.lower().endswith(".chk") else "every log record checksum"
-    judgement.files.append(FileVerification(path, size, method, is_good=is_good))
+    if path.lower().endswith(".chk"):
+        method, findings = "checkpoint checksum", _judge_checkpoint(path, data)
+    else:
+        method, findings = "every log record checksum", _judge_log(path, data, judgement.logs)
+    judgement.findings += findings
+    judgement.files.append(FileVerification(path, size, method, is_good=not findings))
     if progress is not None:
         progress(path, size, size)
 
 
-def _judge_log(path: str, data: bytes, judgement: _Judgement) -> None:
-    match = _LOG.fullmatch(path.rpartition("\\")[2])
-    if match is None:
-        return  # a log under preparation or kept in reserve holds nothing yet
-    loaded = judge_log(data, path, may_be_torn=match["generation"] is None)
-    judgement.generations.append(loaded.header.generation)
-    if match["generation"] is not None and int(match["generation"], 16) != loaded.header.generation:
-        judgement.findings.append(
-            Finding(
-                path=path,
-                code="JET_errLogGenerationMismatch -513",
-                message="the name and the header disagree about the generation",
-                offset=4,
-                expected=match["generation"],
-                found=f"{loaded.header.generation:08X}",
-            )
-        )
+def _judge_checkpoint(path: str, data: bytes) -> list[Finding]:
+    try:
+        unpack_checkpoint(data, path=path)
+    except JetError as error:
+        return [finding_of(error, path)]
+    return []
 
 
-def _judge_chain(judgement: _Judgement) -> None:
-    """Every dirty database needs its required generations, without a gap."""
-    present = sorted(judgement.generations)
-    for path, header in judgement.databases:
-        if header.is_clean or not header.generation_min_required:
-            continue
-        required = range(header.generation_min_required, header.generation_max_required + 1)
-        missing = [each for each in required if each not in present]
-        if missing:
-            judgement.findings.append(
-                Finding(
-                    path=path,
-                    code="JET_errRequiredLogFilesMissing -543",
-                    message="the set lacks log generations that the database needs",
-                    expected=f"{required.start}-{required.stop - 1}",
-                    found=f"missing {', '.join(map(str, missing))}",
-                )
-            )
-
-
-def _code(error: JetError) -> str:
-    return f"{error.name} {error.code.value}"
+def _judge_log(path: str, data: bytes, logs: StreamLogs) -> list[Finding]:
+    place = logs.place_of(path)
+    if place is None:
+        return []  # a log under preparation holds nothing yet
+    try:
+        loaded = judge_log(data, path, may_be_torn=place.is_current)
+    except JetError as error:
+        return [finding_of(error, path)]
+    logs.add(place, loaded.header)
+    return judge_name(place, loaded.header)
