@@ -175,6 +175,18 @@ class FlushWritesTimeoutError(WindowError):
     default_hresult = HResult.VSS_E_FLUSH_WRITES_TIMEOUT
 
 
+class TransactionFreezeError(WindowError):
+    """A transaction manager of the system did not freeze in time; a set with NOT_TRANSACTED does not ask it."""
+
+    default_hresult = HResult.VSS_E_TRANSACTION_FREEZE_TIMEOUT
+
+
+class TransactionThawError(WindowError):
+    """A transaction manager of the system did not thaw in time."""
+
+    default_hresult = HResult.VSS_E_TRANSACTION_THAW_TIMEOUT
+
+
 class FreezeWindowError(WindowError):
     """From the first Freeze to the last Thaw took longer than the freeze window."""
 

@@ -130,7 +130,7 @@ class SideCar:
         return len(self._pending) >= BATCH
 
     def settle(self) -> None:
-        """Write what was collected. Where the device fails or has no room, those digests are known until the next start only."""
+        """Write what was collected; where the device fails or has no room it is known until the next start only."""
         try:
             self._write_pending()
         except VolumeError:

@@ -75,11 +75,17 @@ class Overwrite:
     def start(self, blocks: Iterable[int], read: ReadBlock, finish: Callable[[], None]) -> None:
         """Begin to write what ``read`` returns for each of ``blocks``; ``finish`` is called when all are durable."""
         self._task = asyncio.ensure_future(self._run(list(blocks), read, finish))
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, whoever waits
 
     async def wait(self) -> None:
         """Wait until it has ended; ``VolumeError`` when it failed. Cancelling this call does not stop it."""
         assert self._task is not None, "start comes before wait"
         await asyncio.shield(self._task)
+
+    async def ended(self) -> None:
+        """Wait until it has ended, well or not."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     async def _run(self, blocks: list[int], read: ReadBlock, finish: Callable[[], None]) -> None:
         self._show(0, sum(self._length(block) for block in blocks))

@@ -1,8 +1,8 @@
 """The free space of a diff area: 16 KiB blocks of the image behind the volume, or of a file inside it.
 
 Decides where new blocks go: the first free run that is long enough, else at the end after growing the image in steps; a file
-inside the volume never grows. What is free is never written down: it is everything of the area that no catalog, store or descriptor points at, so a crash can
-lose no space and free nothing that is in use.
+inside the volume never grows. What is free is never written down: it is everything of the area that no catalog, store or
+descriptor points at, so a crash can lose no space and free nothing that is in use.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ class DiffSpace:
         """Grow the image so that the free run at its end has ``length`` bytes; by a whole step where the maximum allows."""
         if self.extents:
             raise MaximumReachedError(
-                f"{self._store.name}: diff area inside the volume has {self.allocated_bytes} bytes and needs {length} more in one piece"
+                f"{self._store.name}: diff area inside the volume has {self.allocated_bytes} bytes, "
+                f"and no {length} of them are free in one piece"
             )
         tail = self.end - self._runs[-1][0] if self._runs and self._runs[-1][1] == self.end else 0
         missing = length - tail

@@ -11,6 +11,7 @@ the volume are saved at most once per store, so the first saved content wins. Wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from vss.volumes.block_store import BlockStore
@@ -27,6 +28,7 @@ from vss_providers.on_disk.layout import (
     walk_chain,
 )
 from vss_providers.on_disk.store_blocks import (
+    ATTRIBUTES_AT,
     DESCRIPTOR_SIZE,
     DESCRIPTORS_PER_BLOCK,
     EXTENDS_OVERLAY,
@@ -218,6 +220,13 @@ class Store:
         yield from self.blocks_used()
         for each in self.ranges:
             yield from range(each.start, each.start + each.length, BLOCK_SIZE)
+
+    def set_attributes(self, attributes: int) -> None:
+        """Change the attribute bits, durably: four bytes of the store header; ``VolumeError`` when the device fails."""
+        at = self.entry.header_offset + BLOCK_HEADER_SIZE + ATTRIBUTES_AT
+        self._device.write(at, attributes.to_bytes(4, "little"))
+        self._device.flush()
+        self.information = replace(self.information, attributes=attributes)
 
     # -- growing ---------------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import pytest
 
 from vss.documents import BackupType
 from vss.errors import AlreadyExistsError, BackupSetError, NotFoundError, RestoreRefusedError, VssError
-from vss.events import PhaseLeft
+from vss.events import PhaseEntered, PhaseLeft, Record, SessionReleased
 from vss.exit_codes import ExitCode
 from vss.lab import Lab
 from vss.simulation import MemoryFiles
@@ -134,13 +134,25 @@ def test_a_missing_or_short_file_is_found_too(stage: Any, backed_up: Path, kind:
     stage.assert_at_rest()
 
 
-def test_a_set_that_never_became_complete_is_not_restored(stage: Any, backed_up: Path) -> None:
-    path = backed_up / "session.json"
-    record = json.loads(stage.files.read_bytes(path))
-    for state in ("failed", "writing"):
-        stage.files.write_atomically(path, json.dumps({**record, "state": state}).encode())
-        with pytest.raises(BackupSetError, match=state):
-            restore(stage, backed_up, lose=False)
+def test_a_set_that_never_became_complete_is_not_restored(stage: Any) -> None:
+    async def job(lab: Lab) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        return await BackupRequestor().run(lab, target=stage.target, records=lambda: stage.records)
+
+    tasks: list[asyncio.Task[Any]] = []
+
+    def cut(record: Record) -> None:
+        stage.records.append(record)
+        if isinstance(record.event, PhaseEntered) and record.event.phase == "verify":
+            tasks[0].cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        stage.run(job, watch=cut)
+    (name,) = stage.files.list_directory(stage.target)
+    with pytest.raises(BackupSetError, match="failed"):
+        restore(stage, stage.target / name, lose=False)
     stage.assert_at_rest()
 
 
@@ -174,18 +186,17 @@ async def _provider(lab: Lab, name: str) -> Any:
 def test_a_full_target_leaves_nothing_that_looks_like_a_set(stage: Any) -> None:
     stage.run(lambda lab: lab.run_for(60))
     for room in (0, 4096, 1 << 20, 2 << 20):
+        stage.records.clear()
 
-        async def job(lab: Lab, room: int = stage.files.used_bytes + room) -> Any:
-            stage.files.capacity_bytes = room
-            try:
-                return await BackupRequestor().run(
-                    lab, target=stage.target, backup_type=BackupType.FULL, records=lambda: stage.records
-                )
-            finally:
+        def fill(record: Record, room: int = room) -> None:
+            stage.records.append(record)
+            if isinstance(record.event, PhaseEntered) and record.event.phase == "copy":
+                stage.files.capacity_bytes = stage.files.used_bytes + room
+            if isinstance(record.event, SessionReleased):
                 stage.files.capacity_bytes = 1 << 40
 
         with pytest.raises(TargetFullError):
-            stage.run(job)
+            stage.back_up(watch=fill)
         for name in stage.files.list_directory(stage.target):
             state = json.loads(stage.files.read_bytes(stage.target / name / "session.json"))["state"]
             assert state == "failed"

@@ -26,7 +26,8 @@ from vss.errors import (
 from vss.events import PluginProblem, Record
 from vss.exit_codes import ExitCode
 from vss.lab import Lab
-from vss.lab.state import image_path, read_state, workload_path
+from vss.lab.life import KILLED
+from vss.lab.state import image_path, read_state, workload_path, write_state
 from vss.lab.world import create_lab, run_in_lab
 from vss.plugins import Candidate, hookimpl, load
 from vss.real import RealFiles
@@ -100,24 +101,45 @@ def test_what_main_raises_comes_through_after_the_state_was_kept(stage: Any) -> 
     stage.assert_at_rest()
 
 
-def test_a_full_host_is_a_named_error_and_the_old_state_stays(stage: Any) -> None:
-    state = stage.files.read_bytes(stage.root / "state.json")
+def test_a_full_host_is_a_named_error_and_the_old_clock_stays(stage: Any) -> None:
+    before = read_state(stage.files, stage.root)
 
     async def fill(lab: Lab) -> None:
+        await asyncio.sleep(1)
         stage.files.capacity_bytes = stage.files.used_bytes
 
     with pytest.raises(VolumeWriteError, match="cannot be kept"):
         stage.run(fill)
-    assert stage.files.read_bytes(stage.root / "state.json") == state
+    after = read_state(stage.files, stage.root)
+    assert (after.starts, after.now_ns, after.events) == (before.starts + 1, before.now_ns, before.events)
+    stage.files.capacity_bytes = 1 << 40
 
     async def fill_and_fail(lab: Lab) -> None:
+        await fill(lab)
         raise InvalidArgumentError("first")
 
     with pytest.raises(InvalidArgumentError, match="first") as caught:
         stage.run(fill_and_fail)
     assert "cannot be kept" in " ".join(caught.value.__notes__)
+    with pytest.raises(VolumeWriteError, match="the state of lab /host/lab cannot be kept"):
+        stage.run(nothing)  # not even started
     stage.files.capacity_bytes = 1 << 40
     stage.assert_at_rest()
+
+
+def test_the_run_after_a_killed_one_draws_other_numbers_and_says_so(stage: Any) -> None:
+    async def ids(lab: Lab) -> str:
+        return str(lab.ports.ids.guid())
+
+    state = read_state(stage.files, stage.root)
+    first = stage.run(ids)
+    write_state(stage.files, stage.root, msgspec.structs.replace(state, starts=state.starts + 1, is_running=True))
+
+    second = stage.run(ids)
+
+    assert second.result != first.result
+    assert second.warnings == [KILLED]
+    assert stage.run(ids).warnings == []
 
 
 # -- making -------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from vss_providers.diff_area import DiffArea
 from vss_providers.on_disk.reader import ShadowVolume
 from vss_providers.on_disk.store_blocks import StoreInformation
 from vss_providers.store import Store
+from vss_providers.volsnap import Loss, VolsnapEvent
 
 BLOCK = 0x4000
 VOLUME_ID = UUID("0c5ab0f2-6a51-4c3e-9d0b-0b8f2c1d7e55")
@@ -35,6 +37,7 @@ class DiffAreaScene:
         self.size_bytes = size_bytes
         self.options = options
         self.lost: list[tuple[list[UUID], str]] = []
+        self.events: list[VolsnapEvent] = []
         self.device = MemoryStore(size_bytes) if device is None else device
         record = boot_record(size_bytes, VOLUME_ID)
         self.device.write(0, record.ljust(BLOCK, b"\0"))
@@ -43,8 +46,9 @@ class DiffAreaScene:
         self.area = self.open_area()
 
     def open_area(self) -> DiffArea:
-        def note(stores: object, reason: str) -> None:
-            self.lost.append(([each.snapshot_id for each in stores], reason))  # type: ignore[attr-defined]
+        def note(stores: Sequence[Store], loss: Loss) -> None:
+            self.lost.append(([each.snapshot_id for each in stores], loss.reason))
+            self.events.append(loss.event)
 
         return DiffArea(self.device, self.size_bytes, VOLUME_ID, note, **self.options)  # type: ignore[arg-type]
 

@@ -33,6 +33,7 @@ from vss_providers.on_disk.layout import VOLUME_HEADER_OFFSET
 from vss_providers.on_disk.store_blocks import pack_list_block
 from vss_providers.on_disk.volume_header import VolumeHeader
 from vss_providers.snapshot_set import Stage
+from vss_providers.volsnap import Loss, VolsnapEvent
 
 SIZE = 2 << 20
 BACKUP, PERSISTENT = 0x0, 0x9
@@ -143,7 +144,7 @@ def test_the_provider_says_what_it_is() -> None:
     capabilities = CopyOnWriteProvider.capabilities
     assert capabilities.is_differential
     assert not capabilities.is_plex
-    assert not capabilities.supports_revert
+    assert capabilities.supports_revert
     assert capabilities.max_snapshots_per_volume == 512
 
 
@@ -475,7 +476,7 @@ def test_a_set_that_lost_a_shadow_copy_fails(stage: Stage) -> None:
             world.volumes[0].lose()
             error: type[ProviderError] = ProviderVetoError
         else:
-            provider.diff_area(world.volumes[0]).lose_all("no room")
+            provider.diff_area(world.volumes[0]).lose_all(Loss(VolsnapEvent.ABORTED_BY_IO_FAILURE, "no room"))
             error = InsufficientStorageError
 
         with pytest.raises(error, match="lost"):

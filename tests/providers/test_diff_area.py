@@ -15,6 +15,7 @@ from vss_providers.on_disk.catalog import FREE_PAIR, read_catalog
 from vss_providers.on_disk.layout import VOLUME_HEADER_OFFSET
 from vss_providers.on_disk.store_blocks import FORWARDER, BlockDescriptor, pack_bitmap_blocks
 from vss_providers.on_disk.volume_header import VolumeHeader, read_volume_header
+from vss_providers.repair import erase_diff_area
 
 
 def test_a_shadow_copy_keeps_what_the_volume_held() -> None:
@@ -304,7 +305,7 @@ def test_the_maximum_can_be_changed_and_is_remembered() -> None:
 
 
 def test_an_overlay_that_finds_no_room_fails_alone() -> None:
-    scene = DiffAreaScene(maximum_size=14 * BLOCK)
+    scene = DiffAreaScene(maximum_size=15 * BLOCK)
     store = scene.snapshot()
 
     with pytest.raises(VolumeFullError, match="its maximum"):

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from vss.coordinator.service_log import ServiceLog
 from vss.events import LateAnswerIgnored
 from vss.ports import Ports, no_faults
 
@@ -85,11 +86,16 @@ async def _all_done(tasks: Sequence[asyncio.Task[Any]], limit_s: float) -> None:
 
 
 class Caller:
-    """Makes calls in one world and keeps those that were left behind, so that the end of the world can collect them."""
+    """Makes calls in one world and keeps those that were left behind, so that the end of the world can collect them.
+
+    Attributes:
+        log: the service's event log, for whoever judges the outcomes.
+    """
 
     def __init__(self, ports: Ports) -> None:
         """Call through ``ports``, whose fault site every call passes."""
         self._ports = ports
+        self.log = ServiceLog(ports.emit)
         self._left_behind: dict[int, asyncio.Task[Any]] = {}
         self._next_number = 0
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
+from vss.errors import InvalidArgumentError
+
 
 class SnapshotAttributes(IntFlag):
     """VSS_VOLSNAP_ATTR_* bits."""
@@ -30,6 +32,25 @@ class SnapshotAttributes(IntFlag):
     ROLLBACK_RECOVERY = 0x800000
     DELAYED_POSTSNAPSHOT = 0x1000000
     TXF_RECOVERY = 0x2000000
+    FILE_SHARE = 0x4000000
+
+
+MODIFIERS = (
+    SnapshotAttributes.NO_AUTORECOVERY
+    | SnapshotAttributes.TRANSPORTABLE
+    | SnapshotAttributes.NOT_TRANSACTED
+    | SnapshotAttributes.DIFFERENTIAL
+    | SnapshotAttributes.PLEX
+    | SnapshotAttributes.ROLLBACK_RECOVERY
+    | SnapshotAttributes.TXF_RECOVERY
+)
+"""What a requestor may add to a context. (The vendor's overview names three; the page of the bits says so of these seven.)"""
+
+_EXCLUSIVE = (
+    (SnapshotAttributes.DIFFERENTIAL, SnapshotAttributes.PLEX),
+    (SnapshotAttributes.NO_AUTORECOVERY, SnapshotAttributes.ROLLBACK_RECOVERY),
+    (SnapshotAttributes.NO_AUTORECOVERY, SnapshotAttributes.TXF_RECOVERY),
+)
 
 
 class SnapshotContext(IntEnum):
@@ -54,6 +75,34 @@ class SnapshotContext(IntEnum):
         return not self & SnapshotAttributes.NO_AUTO_RELEASE
 
     @property
+    def is_persistent(self) -> bool:
+        """Whether the shadow copies survive a restart."""
+        return bool(self & SnapshotAttributes.PERSISTENT)
+
+    @property
     def attributes(self) -> SnapshotAttributes:
         """The attribute bits that a shadow copy of this context carries."""
         return SnapshotAttributes(self.value & 0xFF)
+
+    @property
+    def is_client_accessible(self) -> bool:
+        """Whether the shadow copies are those that people see as previous versions."""
+        return self is not SnapshotContext.ALL and bool(self & SnapshotAttributes.CLIENT_ACCESSIBLE)
+
+
+def check_attributes(context: SnapshotContext, attributes: SnapshotAttributes) -> None:
+    """Check what a requestor adds to a context.
+
+    Raises:
+        InvalidArgumentError: a bit that is not the requestor's to set, a pair that excludes each other, or any addition to a
+            client-accessible context or to ALL.
+    """
+    if not attributes:
+        return
+    if context is SnapshotContext.ALL or context.is_client_accessible:
+        raise InvalidArgumentError(f"context {context.name} cannot be modified: found {attributes!r}")
+    if attributes & ~MODIFIERS:
+        raise InvalidArgumentError(f"expected attributes of {MODIFIERS!r}, found {attributes & ~MODIFIERS!r}")
+    for one, other in _EXCLUSIVE:
+        if one in attributes and other in attributes:
+            raise InvalidArgumentError(f"attributes {one.name} and {other.name} exclude each other")

@@ -1,22 +1,25 @@
 """The coordinator: the service in the middle. It knows the machine's volumes, writers and providers, and hands out sessions.
 
 The story of a set is in ``vss.coordinator.creation``, what a requestor calls is in ``vss.coordinator.session``. Kept here:
-one set in creation at a time, from StartSnapshotSet to the end of DoSnapshotSet; the finished shadow copies of all providers;
-the order of writers (as registered), which is the order of every step.
+one set in creation at a time, from StartSnapshotSet to the end of DoSnapshotSet; the order of writers (as registered), which is
+the order of every step; which sessions are open. Finished shadow copies are in ``vss.coordinator.snapshots``.
+Source: Volume Shadow Copy Service documentation, "The VSS model", "State transitions in shadow copy providers".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from vss.coordinator.calls import Call, Caller
+from vss.coordinator.calls import Caller
 from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.limits import Limits
-from vss.coordinator.providers import translate
+from vss.coordinator.obituaries import Obituaries
 from vss.coordinator.session import Session
 from vss.coordinator.session_core import SessionCore
+from vss.coordinator.snapshots import SnapshotRegistry
+from vss.coordinator.transactions import TransactionManager
+from vss.coordinator.writer_status import StatusBoard
 from vss.errors import AlreadyExistsError, NotFoundError, SetInProgressError
-from vss.events import SnapshotDeleted
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.ports import Ports
@@ -31,19 +34,35 @@ ChooseProvider = Callable[[Volume, SnapshotContext], Guid]
 class Coordinator:
     """One per machine."""
 
-    def __init__(self, ports: Ports, *, limits: Limits | None = None, choose_provider: ChooseProvider | None = None) -> None:
-        """Begin with no volume, writer or provider."""
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        limits: Limits | None = None,
+        choose_provider: ChooseProvider | None = None,
+        transaction_managers: Sequence[TransactionManager] = (),
+    ) -> None:
+        """Begin with no volume, writer or provider.
+
+        Args:
+            ports: the world.
+            limits: the time limits; the strict ones where none are given.
+            choose_provider: the machine's preference where a requestor names no provider.
+            transaction_managers: the system's own, frozen after the last writer of a set.
+        """
         self.ports = ports
         self.limits = limits or Limits()
         self.caller = Caller(ports)
+        self.registry = SnapshotRegistry(ports, self.caller, self.limits)
+        self.status_board = StatusBoard(ports, self.limits.writer_status_slots)
         self.writers: list[Writer] = []
         self.providers: list[Provider] = []
         self.volumes: dict[str, Volume] = {}
+        self.transaction_managers = tuple(transaction_managers)
         self._choose_provider = choose_provider
         self._creating: SessionCore | None = None
         self._sessions: list[SessionCore] = []
-        self._snapshots: dict[Guid, tuple[Provider, SnapshotProperties]] = {}
-        self._owners: dict[Guid, Provider] = {}
+        self._obituaries = Obituaries()
 
     # -- the machine's parts ---------------------------------------------------------------------------------------------------
 
@@ -67,6 +86,8 @@ class Coordinator:
             if each is writer or (
                 each.writer_class_id == writer.writer_class_id and each.instance_name == writer.instance_name
             ):
+                if each is not writer:
+                    self.caller.log.write(8218 if writer.instance_name else 8217, f"writer '{writer.name}'")
                 raise AlreadyExistsError(
                     f"writer '{writer.name}' has subscribed already (class {writer.writer_class_id},"
                     f" instance name '{writer.instance_name}')",
@@ -96,14 +117,33 @@ class Coordinator:
     # -- sessions --------------------------------------------------------------------------------------------------------------
 
     def open_session(self) -> Session:
-        """Hand out a session; whoever takes it releases it."""
+        """Hand out a session; whoever takes it releases it.
+
+        The task that opens the session is its requestor: when that task ends without having released it, the session ends as by
+        ``requestor_died``. Other tasks may use the session meanwhile.
+        """
         session = Session(self, self.ports.ids.guid())
         self._sessions.append(session)
+        self._obituaries.watch(session)
         return session
+
+    async def requestor_died(self, session_id: Guid) -> None:
+        """The requestor's process is gone: end its session as a release would. Writers get Abort where one is due, and
+        BackupShutdown; auto-release shadow copies go ("Handling BackupShutdown events").
+
+        Raises:
+            NotFoundError: no open session has this id.
+        """
+        for session in self._sessions:
+            if session.session_id == session_id:
+                await session.release()
+                return
+        raise NotFoundError(f"no open session has the id {session_id}")
 
     def session_ended(self, session: SessionCore) -> None:
         """A session was released."""
         self.creation_ended(session)
+        self._obituaries.forget(session)
         self._sessions = [each for each in self._sessions if each is not session]
 
     @property
@@ -138,71 +178,42 @@ class Coordinator:
 
     def snapshot_made(self, snapshot_id: Guid, provider: Provider) -> None:
         """A set was finished: remember who has the shadow copy, even while its properties are unknown."""
-        self._owners[snapshot_id] = provider
+        self.registry.made(snapshot_id, provider)
 
     async def refresh_snapshots(self) -> None:
         """Ask every provider which shadow copies it has."""
-        found: dict[Guid, tuple[Provider, SnapshotProperties]] = {}
-        for provider in self.providers:
-            call = Call(f"provider:{provider.name}", "provider.query", provider.query, (("provider", provider.name),))
-            outcome = await self.caller.call(call, self.limits.query_s)
-            if not outcome.is_ok:
-                raise translate(provider, "query", outcome)
-            for properties in outcome.value:
-                found[properties.snapshot_id] = (provider, properties)
-        self._snapshots = found
-        self._owners = {snapshot_id: provider for snapshot_id, (provider, _) in found.items()}
+        await self.registry.refresh(self.providers)
+
+    async def query_snapshots(self, context: SnapshotContext = SnapshotContext.ALL) -> list[SnapshotProperties]:
+        """Ask the providers, and return the finished shadow copies of a context (ALL: every one), in the providers' order."""
+        await self.registry.refresh(self.providers)
+        return self.registry.of_context(context)
 
     def snapshots(self, context: SnapshotContext = SnapshotContext.ALL) -> list[SnapshotProperties]:
-        """Return the finished shadow copies of a context (ALL: every one), in the providers' order."""
-        return [
-            properties
-            for _, properties in self._snapshots.values()
-            if context is SnapshotContext.ALL or properties.context == context
-        ]
+        """Return what the providers said when they were last asked; ``query_snapshots`` asks."""
+        return self.registry.of_context(context)
 
     def snapshot(self, snapshot_id: Guid) -> SnapshotProperties:
         """Return one shadow copy; ``NotFoundError`` where there is none."""
-        return self._find(snapshot_id)[1]
+        return self.registry.find(snapshot_id)[1]
 
     async def open_snapshot(self, snapshot_id: Guid) -> FileSystem:
         """Return the files of a shadow copy."""
-        provider, _ = self._find(snapshot_id)
-        selectors = (("provider", provider.name),)
-        call = Call(f"provider:{provider.name}", "provider.open", lambda: provider.open_snapshot(snapshot_id), selectors)
-        outcome = await self.caller.call(call, self.limits.query_s)
-        if not outcome.is_ok:
-            raise translate(provider, "open_snapshot", outcome)
-        files: FileSystem = outcome.value
+        provider, _ = self.registry.find(snapshot_id)
+        files: FileSystem = await self.registry.ask(
+            provider, "open", lambda: provider.open_snapshot(snapshot_id), self.limits.query_s
+        )
         return files
 
     async def delete_snapshot_if_there(self, snapshot_id: Guid, reason: str) -> bool:
         """Delete a shadow copy; return whether it existed."""
-        provider = self._owners.get(snapshot_id)
-        if provider is None:
-            return False
-        selectors = (("provider", provider.name),)
-        call = Call(f"provider:{provider.name}", "provider.delete", lambda: provider.delete_snapshot(snapshot_id), selectors)
-        outcome = await self.caller.call(call, self.limits.delete_s)
-        if not outcome.is_ok and not isinstance(outcome.error, NotFoundError):
-            raise translate(provider, "delete", outcome)
-        self._owners.pop(snapshot_id, None)
-        self._snapshots.pop(snapshot_id, None)
-        if not outcome.is_ok:
-            return False
-        self.ports.emit(SnapshotDeleted(snapshot_id=str(snapshot_id), reason=reason))
-        return True
-
-    def _find(self, snapshot_id: Guid) -> tuple[Provider, SnapshotProperties]:
-        found = self._snapshots.get(snapshot_id)
-        if found is None:
-            raise NotFoundError(f"shadow copy {snapshot_id} does not exist")
-        return found
+        return await self.registry.delete_if_there(snapshot_id, reason)
 
     async def close(self) -> None:
         """The machine goes down: release what is open, let providers close, collect calls that were given up."""
         for session in list(self._sessions):
             await session.release()
+        await self._obituaries.wait()
         for provider in self.providers:
             await provider.close()
         await self.caller.close(self.limits.abort_s)

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from vss.coordinator.calls import Caller
+from vss.coordinator.calls import Call, Caller
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
 from vss.coordinator.providers import ProviderSet
+from vss.coordinator.transactions import TransactionManager
 from vss.coordinator.windows import FreezeWindow, HoldWindow
-from vss.errors import NotFoundError, VssError
+from vss.errors import NotFoundError, ProviderError, VssError
 from vss.events import (
     PhaseEntered,
     PhaseLeft,
@@ -27,7 +28,7 @@ from vss.events import (
 )
 from vss.hresult import HResult
 from vss.ids import Guid
-from vss.machines import ProviderPhase, WriterEvent, WriterState
+from vss.machines import ProviderPhase, SnapshotState, WriterEvent, WriterState, snapshot_state
 from vss.ports import Ports
 from vss.roles.provider import Provider
 from vss.roles.volume import FileSystem, Volume
@@ -45,7 +46,15 @@ class SnapshotInCreation:
 class SnapshotSetCreation:
     """One set from StartSnapshotSet to its end. Volumes are added first, then ``create`` runs once."""
 
-    def __init__(self, ports: Ports, caller: Caller, limits: Limits, snapshot_set_id: Guid, session_id: Guid) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        caller: Caller,
+        limits: Limits,
+        snapshot_set_id: Guid,
+        session_id: Guid,
+        managers: Sequence[TransactionManager] = (),
+    ) -> None:
         """Begin with no volume."""
         self.snapshot_set_id = snapshot_set_id
         self.snapshots: list[SnapshotInCreation] = []
@@ -57,11 +66,20 @@ class SnapshotSetCreation:
         self._caller = caller
         self._limits = limits
         self._session_id = str(session_id)
+        self._managers = managers
+        self._hold: HoldWindow | None = None
 
     @property
     def volumes(self) -> list[Volume]:
         """The volumes of the set, in the order added."""
         return [each.volume for each in self.snapshots]
+
+    def state_of(self, snapshot_id: Guid) -> SnapshotState:
+        """Return how far one shadow copy of the set is; ``NotFoundError`` when it is not in the set."""
+        for each in self.snapshots:
+            if each.snapshot_id == snapshot_id:
+                return snapshot_state(self.providers.machine_of(each.provider))
+        raise NotFoundError(f"shadow copy {snapshot_id} is not in the set {self.snapshot_set_id}")
 
     async def create(self, participants: Sequence[Participant]) -> None:
         """Take the shadow copies.
@@ -77,10 +95,8 @@ class SnapshotSetCreation:
                 await self._send(participants, WriterEvent.PREPARE_FOR_SNAPSHOT, self._limits.prepare_snapshot_s)
             async with self._phase("freeze"), self._freeze_window(participants) as freeze:
                 await self._pre_commit(freeze.remaining_s())
-                async with (
-                    self._phase("hold"),
-                    HoldWindow(self._ports, self._caller, self.volumes, self._limits.hold_window_s) as hold,
-                ):
+                self._hold = HoldWindow(self._ports, self._caller, self.volumes, self._limits.hold_window_s)
+                async with self._phase("hold"), self._hold as hold:
                     await self._commit(hold.remaining_s())
                 await self._post_commit(freeze.remaining_s())
             async with self._phase("post-snapshot"):
@@ -99,12 +115,14 @@ class SnapshotSetCreation:
             return
         self._is_aborted = True
         self._writable.clear()
+        if self._hold is not None:  # open only when whoever held the writes died with them held
+            await self._hold.release()
         for error in await self.providers.abort(self._limits.abort_s):
             cause.add_note(error.message)
         for participant in participants:
             await participant.wait_timer_abort()
             participant.interrupt()
-            if participant.needs_abort:
+            if participant.hears_of_failed_set:
                 await participant.abort("set failed")
         code = cause.hresult.name if isinstance(cause, VssError) else HResult.VSS_E_UNEXPECTED.name
         self._ports.emit(
@@ -130,7 +148,7 @@ class SnapshotSetCreation:
             participant.take_outcome(event, outcome)
 
     def _freeze_window(self, participants: Sequence[Participant]) -> FreezeWindow:
-        return FreezeWindow(self._ports, self._caller, participants, self._limits, self.snapshot_set_id)
+        return FreezeWindow(self._ports, self._caller, participants, self._limits, self.snapshot_set_id, self._managers)
 
     async def _pre_commit(self, remaining_s: float) -> None:
         set_id, limit_s = self.snapshot_set_id, min(self._limits.pre_commit_s, remaining_s)
@@ -172,7 +190,13 @@ class SnapshotSetCreation:
     async def _post_final_commit(self) -> None:
         set_id = self.snapshot_set_id
         for name in sorted(self._writable):
-            await self._writable[name].sync()
+            call = Call(f"volume:{name}", "coord.sync_recovered", self._writable[name].sync)
+            outcome = await self._caller.call(call, self._limits.final_commit_s)
+            if outcome.error is not None:
+                raise ProviderError(
+                    f"what writers recovered in the shadow copy of {name} could not be kept: {outcome.error}",
+                    hresult=HResult.VSS_E_AUTORECOVERY_FAILED,
+                ) from outcome.error
         self._writable.clear()
         await self.providers.send(
             ProviderPhase.POST_FINAL_COMMIT,

@@ -15,7 +15,8 @@ from vss.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds each step may take."""
+    """Seconds each step may take, and two counts: how many sessions a writer remembers at once (the vendor's number is not
+    documented), and how many client-accessible shadow copies a volume keeps (the vendor's MaxShadowCopies)."""
 
     hold_window_s: float = 10.0
     freeze_window_s: float = 10.0
@@ -37,6 +38,10 @@ class Limits:
     final_commit_s: float = 60.0
     query_s: float = 60.0
     delete_s: float = 600.0
+    revert_s: float = 3600.0
+    transaction_s: float = 30.0
+    writer_status_slots: int = 64
+    client_accessible_max: int = 64
 
 
 def limits_of_profile(profile: str) -> Limits:

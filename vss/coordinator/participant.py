@@ -14,9 +14,11 @@ from typing import Any
 
 from vss.coordinator.calls import Call, Caller, Outcome
 from vss.coordinator.writer_context import ActiveContext, DocumentAccess
+from vss.coordinator.writer_status import ComponentFailure, StatusBoard, WriterStatus
 from vss.errors import VssError, WriterError
 from vss.events import WriterAborted, WriterAnswered, WriterCalled, WriterFroze, WriterThawed, WriterTimedOut, WriterVetoed
 from vss.hresult import WRITER_FAILURES, HResult
+from vss.ids import Guid
 from vss.machines import WriterEvent, WriterMachine, WriterState
 from vss.ports import NANOSECONDS, Ports
 from vss.roles.writer import Writer, WriterContext
@@ -39,23 +41,45 @@ _STEPS: Mapping[WriterEvent, tuple[str, Callable[[Writer], Handler]]] = {
 
 _FROZEN_OR_ON_THE_WAY = (WriterState.WAITING_FOR_FREEZE, WriterState.WAITING_FOR_THAW)
 _ABORTABLE = (*_FROZEN_OR_ON_THE_WAY, WriterState.WAITING_FOR_POST_SNAPSHOT)
+_GOES_ON = (HResult.S_OK, HResult.VSS_E_WRITERERROR_PARTIAL_FAILURE)
+"""With these the writer stays in the backup: at most some of its components failed."""
+
+LONG_FREEZE_S = 120.0
+"""A writer frozen longer than this is named in the event log (4003)."""
 
 
 class Participant:
     """A writer as one session sees it."""
 
-    def __init__(self, ports: Ports, caller: Caller, writer: Writer, access: DocumentAccess, abort_limit_s: float) -> None:
-        """Join ``writer`` to the session whose document ``access`` reads and changes."""
+    def __init__(
+        self,
+        ports: Ports,
+        caller: Caller,
+        writer: Writer,
+        access: DocumentAccess,
+        board: StatusBoard,
+        abort_limit_s: float,
+    ) -> None:
+        """Join ``writer`` to the session whose document ``access`` reads and changes; its slot is one of ``board``."""
         self.writer = writer
         self.failure = HResult.S_OK
         self.message = ""
+        self.application_failure = 0
+        self.component_failures: tuple[ComponentFailure, ...] = ()
         self.is_involved = False
+        self.has_slot = False
+        self.changed_ns = 0
+        self._is_slot_free = False
+        self._needs_undo = False
+        self._is_past_post_snapshot = False
+        self._board = board
         self._ports = ports
         self._caller = caller
         self._access = access
         self._abort_limit_s = abort_limit_s
         self._machine = WriterMachine(writer.name)
         self._timer: asyncio.TimerHandle | None = None
+        self._long_freeze: asyncio.TimerHandle | None = None
         self._timer_task: asyncio.Task[None] | None = None
         self._in_flight: asyncio.Task[Any] | None = None
         self._token: object | None = None  # whose answer still counts; a late one finds another token here
@@ -67,19 +91,55 @@ class Participant:
         return self._machine.state
 
     @property
+    def session_id(self) -> Guid:
+        """The session."""
+        return self._access.session_id
+
+    def status(self) -> WriterStatus:
+        """Return state and failure, whoever asks."""
+        writer = self.writer
+        return WriterStatus(
+            writer.writer_class_id,
+            writer.instance_id,
+            writer.name,
+            self.state,
+            self.failure,
+            self.message,
+            self.application_failure,
+            component_failures=self.component_failures,
+        )
+
+    @property
     def is_frozen(self) -> bool:
         """Whether Freeze was sent and neither Thaw nor Abort has come through."""
         return self._froze_ns is not None
 
     @property
     def has_failed(self) -> bool:
-        """Whether the writer failed or refused in this session."""
-        return self.failure is not HResult.S_OK
+        """Whether the writer failed or refused in this session; not where only some of its components did."""
+        return self.failure not in _GOES_ON
 
     @property
     def needs_abort(self) -> bool:
-        """Whether an aborted set must be told to this writer: after PrepareForSnapshot and before PostSnapshot."""
+        """Whether this writer waits for what will not come: it is between PrepareForSnapshot and PostSnapshot, or frozen."""
         return self.is_frozen or self.state in _ABORTABLE
+
+    @property
+    def hears_of_failed_set(self) -> bool:
+        """Whether a failed set is told to this writer: PrepareForSnapshot was sent, also where it was refused; Abort and
+        PostSnapshot were not."""
+        return self.needs_abort or self._needs_undo
+
+    @property
+    def takes_abort(self) -> bool:
+        """Whether AbortBackup reaches this writer: it took part, and PostSnapshot was not sent. It may hear Abort again."""
+        return self.is_involved and not self._is_past_post_snapshot and self._machine.allows(WriterEvent.ABORT)
+
+    def free_slot(self) -> None:
+        """Nobody will ask for this session's status any more."""
+        if self.has_slot and not self._is_slot_free:
+            self._is_slot_free = True
+            self._board.free(self)
 
     def call_for(self, event: WriterEvent) -> Call:
         """Return the call that sends ``event``; its outcome is never an error of the writer, which is kept here."""
@@ -92,8 +152,7 @@ class Participant:
         )
 
     async def _deliver(self, event: WriterEvent, handler: Handler) -> None:
-        self._machine.begin(event)
-        self.is_involved = True
+        self._begin(event)
         self._ports.emit(WriterCalled(writer=self.writer.name, step=event.value))
         if event is WriterEvent.FREEZE:
             self._start_timer()
@@ -108,6 +167,7 @@ class Participant:
             message = error.message
         except Exception as error:  # noqa: BLE001 - any exception of a plugin is that plugin's failure, and only its
             code, message = HResult.VSS_E_WRITERERROR_NONRETRYABLE, f"{type(error).__name__}: {error}"
+            self._caller.log.write(12366, f"writer '{self.writer.name}' in {event.value}: {message}")
         finally:
             context.close()
         if self._token is not token:
@@ -115,16 +175,33 @@ class Participant:
         self._settle()
         if code is HResult.S_OK:
             code, message = context.failure, context.message
-        if code is HResult.S_OK:
+            self.application_failure = context.application_failure or self.application_failure
+        if code in _GOES_ON:
             context.keep_changes()
+            self.component_failures += context.component_failures
+            self._fail(code, message)
             self._finish_ok(event)
         else:
             self._finish_failed(event, code, message)
+
+    def _begin(self, event: WriterEvent) -> None:
+        self._machine.begin(event)
+        if not self.is_involved:
+            self.is_involved = True
+            self.has_slot = self._board.take(self)
+        if self.has_slot:
+            self._board.note(self)
+        self.changed_ns = self._ports.clock.now_ns()
+        if event is WriterEvent.PREPARE_FOR_SNAPSHOT:
+            self._needs_undo = True
+        elif event is WriterEvent.POST_SNAPSHOT:
+            self._needs_undo, self._is_past_post_snapshot = False, True
 
     def _settle(self) -> None:
         """Whatever is in flight no longer counts."""
         self._in_flight = None
         self._token = None
+        self.changed_ns = self._ports.clock.now_ns()
 
     def _finish_ok(self, event: WriterEvent) -> None:
         state = self._machine.finish(True)
@@ -143,9 +220,10 @@ class Participant:
                 writer=self.writer.name, step=event.value, state=state.name, hresult=self.failure.name, message=message
             )
         )
+        self._caller.log.write(8229, f"writer '{self.writer.name}' in {event.value}: {self.failure}, {message}")
 
     def _fail(self, code: HResult, message: str) -> None:
-        if not self.has_failed:  # the first cause stays; what follows from it must not replace it
+        if code is not HResult.S_OK and not self.has_failed:  # the first cause stays; what follows must not replace it
             self.failure, self.message = code, message
 
     def take_outcome(self, event: WriterEvent, outcome: Outcome) -> None:
@@ -155,13 +233,12 @@ class Participant:
         if self._machine.in_flight is None:
             if self.has_failed:
                 return  # settled by the freeze timer or by an abort while the call was under way
-            self._machine.begin(event)
-            self.is_involved = True
+            self._begin(event)
         self._settle()
         if outcome.is_timeout:
             in_window = event in (WriterEvent.FREEZE, WriterEvent.THAW)
             code = HResult.VSS_E_WRITERERROR_TIMEOUT if in_window else HResult.VSS_E_WRITER_NOT_RESPONDING
-            self._machine.finish(False)
+            self._machine.lose()
             self._fail(code, f"no answer to {event.value}")
             self._ports.emit(WriterTimedOut(writer=self.writer.name, step=event.value, limit_ns=0))
             return
@@ -173,7 +250,14 @@ class Participant:
 
     def _start_timer(self) -> None:
         self._froze_ns = self._ports.clock.now_ns()
-        self._timer = asyncio.get_running_loop().call_later(self.writer.freeze_timeout_s, self._expire)
+        call_later = asyncio.get_running_loop().call_later
+        self._timer = call_later(self.writer.freeze_timeout_s, self._expire)
+        if self.writer.freeze_timeout_s > LONG_FREEZE_S:
+            self._long_freeze = call_later(LONG_FREEZE_S, self._name_long_freeze)
+
+    def _name_long_freeze(self) -> None:
+        self._long_freeze = None
+        self._caller.log.write(4003, f"writer '{self.writer.name}'")
 
     def _stop_timer(self) -> None:
         self._froze_ns = None
@@ -183,6 +267,9 @@ class Participant:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._long_freeze is not None:
+            self._long_freeze.cancel()
+            self._long_freeze = None
 
     def _frozen_ns(self) -> int:
         return self._ports.clock.now_ns() - (self._froze_ns or 0)
@@ -193,6 +280,8 @@ class Participant:
         self._ports.emit(WriterTimedOut(writer=self.writer.name, step="Freeze to Thaw", limit_ns=limit_ns))
         if self._in_flight is not None:
             self._in_flight.cancel()
+        if self._machine.in_flight is WriterEvent.FREEZE:
+            self._caller.log.write(12349, f"writer '{self.writer.name}' after {self.writer.freeze_timeout_s:g} s")
         self._settle()
         self._machine.expire()
         self._fail(HResult.VSS_E_WRITERERROR_TIMEOUT, f"frozen longer than {self.writer.freeze_timeout_s:g} s")
@@ -227,11 +316,13 @@ class Participant:
 
     async def _send_abort(self, cause: str) -> None:
         self._disarm_timer()  # one Abort is enough, however long it takes
+        self._needs_undo = False
         self._ports.emit(WriterAborted(writer=self.writer.name, cause=cause))
         outcome = await self._caller.call(self.call_for(WriterEvent.ABORT), self._abort_limit_s)
         self.take_outcome(WriterEvent.ABORT, outcome)
         self._stop_timer()
 
     def close(self) -> None:
-        """The session is over: no timer may fire for it any more."""
+        """The session is over: no timer may fire for it any more, and its slot is free."""
         self._stop_timer()
+        self.free_slot()

@@ -7,10 +7,12 @@ the step, after all have answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from vss.coordinator.calls import Call, Caller, Outcome
+from vss.coordinator.contexts import SnapshotAttributes
+from vss.coordinator.service_log import ServiceLog
 from vss.errors import (
     InsufficientStorageError,
     NotFoundError,
@@ -28,6 +30,8 @@ from vss.roles.provider import Provider, ProviderType
 from vss.roles.volume import Volume
 
 SELECTION_ORDER = (ProviderType.HARDWARE, ProviderType.SOFTWARE, ProviderType.SYSTEM)
+
+_CLIENT_ACCESSIBLE = int(SnapshotAttributes.CLIENT_ACCESSIBLE)
 
 _CLASSES: dict[HResult, type[ProviderError]] = {
     HResult.VSS_E_PROVIDER_VETO: ProviderVetoError,
@@ -49,16 +53,45 @@ _STEPS = {
 """The names of the steps in fault sites (``provider.commit``) and events."""
 
 
-def translate(provider: Provider, step: str, outcome: Outcome) -> ProviderError:
-    """Return the error that the requestor may see for a failed ``outcome``."""
+_LEGAL_IN: Mapping[str, frozenset[HResult]] = {
+    "begin_prepare": frozenset({HResult.VSS_E_UNSUPPORTED_CONTEXT, HResult.VSS_E_NESTED_VOLUME_LIMIT}),
+    "is_volume_supported": frozenset({HResult.VSS_E_NESTED_VOLUME_LIMIT}),
+    "break": frozenset({HResult.VSS_E_BREAK_REVERT_ID_FAILED}),
+    "revert": frozenset(
+        {
+            HResult.E_NOTIMPL,
+            HResult.VSS_E_UNSUPPORTED_CONTEXT,
+            HResult.VSS_E_VOLUME_IN_USE,
+            HResult.VSS_E_REVERT_IN_PROGRESS,
+            HResult.VSS_E_REVERT_VOLUME_LOST,
+            HResult.VSS_E_SNAPSHOT_SET_IN_PROGRESS,
+        }
+    ),
+    "query_revert": frozenset({HResult.VSS_E_REVERT_IN_PROGRESS, HResult.VSS_E_REVERT_VOLUME_LOST}),
+    "expose": frozenset({HResult.VSS_E_NOT_SUPPORTED}),
+}
+"""What a single routine may return besides ``PROVIDER_FAILURES`` (pages of the provider interfaces' methods)."""
+
+
+def translate(provider: Provider, step: str, outcome: Outcome, log: ServiceLog) -> ProviderError:
+    """Return the error that the requestor may see for a failed ``outcome``, and name provider and routine in the event log."""
     error = outcome.error
     assert error is not None
     given = error.hresult if isinstance(error, VssError) else HResult.E_FAIL
-    code = given if given in PROVIDER_FAILURES else HResult.VSS_E_UNEXPECTED_PROVIDER_ERROR
+    is_legal = given in PROVIDER_FAILURES or given in _LEGAL_IN.get(step, ())
+    code = given if is_legal else HResult.VSS_E_UNEXPECTED_PROVIDER_ERROR
     text = f"{type(error).__name__}: {error}" if not isinstance(error, VssError) else error.message
     translated = _CLASSES.get(code, ProviderError)(f"provider '{provider.name}' failed in {step}: {text}", hresult=code)
     translated.__cause__ = error
+    log.write(12294 if given is HResult.E_INVALIDARG else 12293, f"provider '{provider.name}', {step}: {given}, {text}")
     return translated
+
+
+def _untranslated(provider: Provider, step: str, outcome: Outcome) -> ProviderError:
+    """What AbortSnapshots returned is told as it is: it changes nothing any more."""
+    error = outcome.error
+    code = error.hresult if isinstance(error, VssError) else HResult.E_FAIL
+    return ProviderError(f"provider '{provider.name}' failed in {step}: {type(error).__name__}: {error}", hresult=code)
 
 
 class ProviderSet:
@@ -134,7 +167,10 @@ class ProviderSet:
             self.machine_of(provider).finish(outcome.is_ok)
             if outcome.is_ok:
                 continue
-            error = translate(provider, name, outcome)
+            if phase is ProviderPhase.ABORT:
+                error = _untranslated(provider, name, outcome)
+            else:
+                error = translate(provider, name, outcome, self._caller.log)
             self._ports.emit(
                 ProviderFailed(provider=provider.name, step=name, hresult=error.hresult.name, message=error.message)
             )
@@ -165,6 +201,8 @@ async def choose_provider(
     else:
         candidates = [each for kind in SELECTION_ORDER for each in providers if each.type is kind]
     for provider in candidates:
+        if attributes & _CLIENT_ACCESSIBLE and provider.type is not ProviderType.SYSTEM:
+            continue  # the system provider's privilege
         call = Call(
             f"provider:{provider.name}",
             "provider.is_volume_supported",
@@ -173,7 +211,7 @@ async def choose_provider(
         )
         outcome = await caller.call(call, limit_s)
         if not outcome.is_ok:
-            raise translate(provider, "is_volume_supported", outcome)
+            raise translate(provider, "is_volume_supported", outcome, caller.log)
         if outcome.value is True:
             return provider
     if wanted_id != GUID_NULL:

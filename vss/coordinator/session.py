@@ -11,29 +11,30 @@ Source: Volume Shadow Copy Service documentation, "Overview of processing a back
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from vss.coordinator.components_editor import ComponentKey, add_components, change_component
-from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
+from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext, check_attributes
 from vss.coordinator.creation import SnapshotInCreation, SnapshotSetCreation
 from vss.coordinator.providers import choose_provider
 from vss.coordinator.restore_calls import RestoreCalls
+from vss.coordinator.service_log import KERNEL
+from vss.coordinator.snapshot_calls import SnapshotCalls
 from vss.documents import BackupType, ComponentType, SelectedComponent, WriterComponents
-from vss.errors import InvalidArgumentError, NotFoundError, UnsupportedError, VolumeNotSupportedError
+from vss.errors import InvalidArgumentError, NotFoundError, ProviderError, VolumeNotSupportedError
 from vss.events import ComponentAdded, SessionStarted, SnapshotSetStarted, VolumeAddedToSet
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.machines import SessionCall, WriterEvent, WriterState
-from vss.roles.provider import SnapshotProperties
-from vss.roles.volume import FileSystem
+from vss.roles.provider import Provider
+from vss.roles.volume import Volume
 
 MAX_VOLUMES_IN_SET = 64
 """Volumes a set can have (vendor limit; the 65th is refused and the set stays usable)."""
 
 
-class Session(RestoreCalls):
+class Session(SnapshotCalls, RestoreCalls):
     """One requestor's backup or restore. Every call out of sequence raises ``BadStateError`` and changes nothing."""
 
     def initialize_for_backup(self) -> None:
@@ -42,19 +43,18 @@ class Session(RestoreCalls):
         self._ports.emit(SessionStarted(session_id=self._id_text, kind="backup"))
 
     def set_context(self, context: SnapshotContext, attributes: SnapshotAttributes = SnapshotAttributes.NONE) -> None:
-        """Say what the set is for; at most once. ``attributes`` adds bits such as NO_AUTORECOVERY.
+        """Say what the set is for; at most once. ALL is for looking at shadow copies and deleting them, never for making any.
 
         Raises:
-            UnsupportedError: ALL, which is for queries only.
+            InvalidArgumentError: attributes that a requestor cannot add to this context.
         """
+        check_attributes(context, attributes)
         if context is SnapshotContext.ALL:
-            raise UnsupportedError("context ALL is for queries, not for creation", hresult=HResult.VSS_E_UNSUPPORTED_CONTEXT)
-        without = SessionCall.SET_CONTEXT_WITHOUT_WRITERS
-        self._machine.call(SessionCall.SET_CONTEXT if context.has_writers else without)
+            self._machine.call(SessionCall.SET_CONTEXT_ALL)
+        else:
+            self._machine.call(SessionCall.SET_CONTEXT if context.has_writers else SessionCall.SET_CONTEXT_WITHOUT_WRITERS)
         self._context = context
         self._attributes = attributes
-
-    _attributes: SnapshotAttributes = SnapshotAttributes.NONE
 
     def set_backup_state(
         self,
@@ -108,7 +108,9 @@ class Session(RestoreCalls):
         self._machine.call(SessionCall.START_SNAPSHOT_SET)
         set_id = self._ports.ids.guid()
         self._coordinator.creation_started(self)
-        self._creation = SnapshotSetCreation(self._ports, self._caller, self._limits, set_id, self.session_id)
+        is_transacted = SnapshotAttributes.NOT_TRANSACTED not in self._attributes
+        managers = self._coordinator.transaction_managers if is_transacted else ()
+        self._creation = SnapshotSetCreation(self._ports, self._caller, self._limits, set_id, self.session_id, managers)
         self._document = replace(self._document, snapshot_set_id=set_id)
         self._ports.emit(SnapshotSetStarted(session_id=self._id_text, snapshot_set_id=str(set_id)))
         return set_id
@@ -132,7 +134,7 @@ class Session(RestoreCalls):
 
     @property
     def _snapshot_attributes(self) -> int:
-        return int(self._context.attributes | self._attributes)
+        return int(self._context.attributes | self._attributes | self._recovery_attributes)
 
     async def add_to_snapshot_set(self, volume: str, provider_id: Guid = GUID_NULL) -> Guid:
         """Take ``volume`` into the set with the given provider, or the one the machine chooses; return the snapshot's id.
@@ -141,13 +143,14 @@ class Session(RestoreCalls):
             NotFoundError: there is no such volume or provider.
             VolumeNotSupportedError: the provider, or none at all, supports it.
             InvalidArgumentError: the set has 64 volumes, or this one already.
-            ProviderError: the provider refused.
+            ProviderError: the provider refused, or the volume has as many shadow copies as it can.
         """
         self._machine.call(SessionCall.ADD_TO_SNAPSHOT_SET)
         creation = self._creation
         assert creation is not None, "the session machine lets no volume in before StartSnapshotSet"
         target = self._coordinator.volume(volume)
         if any(each is target for each in creation.volumes):
+            self._caller.log.write(4002, f"volume {target.name}, set {creation.snapshot_set_id}")
             raise InvalidArgumentError(
                 f"volume {target.name} is in the set already", hresult=HResult.VSS_E_OBJECT_ALREADY_EXISTS
             )
@@ -160,6 +163,7 @@ class Session(RestoreCalls):
         provider = await choose_provider(
             self._caller, self._coordinator.providers, target, wanted, self._snapshot_attributes, self._limits.is_supported_s
         )
+        await self._require_room(provider, target)
         snapshot_id = self._ports.ids.guid()
         await creation.providers.begin(provider, snapshot_id, target, self._snapshot_attributes, self._limits.begin_prepare_s)
         creation.snapshots.append(SnapshotInCreation(snapshot_id, target, provider))
@@ -172,6 +176,18 @@ class Session(RestoreCalls):
             )
         )
         return snapshot_id
+
+    async def _require_room(self, provider: Provider, volume: Volume) -> None:
+        registry, most = self._coordinator.registry, provider.capabilities.max_snapshots_per_volume
+        if len(registry.of_volume(provider, volume.volume_id)) < most:
+            return
+        await self._coordinator.refresh_snapshots()  # the provider may have given some up meanwhile
+        if len(registry.of_volume(provider, volume.volume_id)) >= most:
+            raise ProviderError(
+                f"volume {volume.name} has {most} shadow copies of provider '{provider.name}', the most it can have",
+                hresult=HResult.VSS_E_MAXIMUM_NUMBER_OF_SNAPSHOTS_REACHED,
+                hint="delete one",
+            )
 
     async def prepare_for_backup(self) -> None:
         """Send PrepareForBackup to the participating writers; who failed shows in the writer status."""
@@ -196,24 +212,34 @@ class Session(RestoreCalls):
                 self._snapshot_ids.append(each.snapshot_id)
                 self._coordinator.snapshot_made(each.snapshot_id, each.provider)
             await self._coordinator.refresh_snapshots()
+            await self._require_all_made(creation)
+            await self._make_room_for_people(creation)
 
-    def get_snapshot_properties(self, snapshot_id: Guid) -> SnapshotProperties:
-        """Return what is known of a finished shadow copy; ``NotFoundError`` where there is none."""
-        self._machine.call(SessionCall.GET_SNAPSHOT_PROPERTIES)
-        return self._coordinator.snapshot(snapshot_id)
+    async def _require_all_made(self, creation: SnapshotSetCreation) -> None:
+        """All or nothing, also where a provider said that it had made what it has not."""
+        registry = self._coordinator.registry
+        missing = [each for each in creation.snapshots if not registry.is_known(each.snapshot_id)]
+        if not missing:
+            return
+        found = len(creation.snapshots) - len(missing)
+        expected, name = len(creation.snapshots), missing[0].provider.name
+        text = f"provider '{name}', set {creation.snapshot_set_id}: expected {expected}, found {found}"
+        self._caller.log.write(12299, text)
+        for each in creation.snapshots:
+            await registry.delete_if_there(each.snapshot_id, "its set is not whole")
+        raise ProviderError(f"{text} shadow copies", hresult=HResult.VSS_E_UNEXPECTED_PROVIDER_ERROR)
 
-    async def open_snapshot(self, snapshot_id: Guid) -> FileSystem:
-        """Return the files of a finished shadow copy, read-only."""
-        self._machine.call(SessionCall.OPEN_SNAPSHOT)
-        return await self._coordinator.open_snapshot(snapshot_id)
-
-    async def delete_snapshots(self, snapshot_ids: Sequence[Guid]) -> int:
-        """Delete shadow copies; return how many. Stops with ``NotFoundError`` at the first that does not exist."""
-        self._machine.call(SessionCall.DELETE_SNAPSHOTS)
-        for deleted, snapshot_id in enumerate(snapshot_ids):
-            if not await self._coordinator.delete_snapshot_if_there(snapshot_id, "deleted by the requestor"):
-                raise NotFoundError(f"shadow copy {snapshot_id} does not exist ({deleted} of {len(snapshot_ids)} deleted)")
-        return len(snapshot_ids)
+    async def _make_room_for_people(self, creation: SnapshotSetCreation) -> None:
+        """Client-accessible shadow copies are few: the oldest of the volume goes when there is one too many."""
+        if not self._context.is_client_accessible:
+            return
+        registry, most = self._coordinator.registry, self._limits.client_accessible_max
+        for each in creation.snapshots:
+            made = registry.of_volume(each.provider, each.volume.volume_id)
+            accessible = [one for one in made if one.attributes & SnapshotAttributes.CLIENT_ACCESSIBLE]
+            for oldest in accessible[: max(len(accessible) - most, 0)]:
+                self._caller.log.write(58, f"volume {each.volume.name}, shadow copy {oldest.snapshot_id}", KERNEL)
+                await registry.delete_if_there(oldest.snapshot_id, "the volume has as many as people may see")
 
     def set_backup_options(
         self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, options: str
@@ -256,7 +282,7 @@ class Session(RestoreCalls):
         self._machine.call(SessionCall.ABORT_BACKUP)
         await self._undo_unfinished()
         for participant in self._selected_participants():
-            if participant.needs_abort:
+            if participant.takes_abort:
                 await participant.abort("aborted by the requestor")
         self._coordinator.creation_ended(self)
 

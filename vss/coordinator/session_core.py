@@ -8,40 +8,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.components_editor import rebind_writer, replace_writer
-from vss.coordinator.contexts import SnapshotContext
+from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
 from vss.coordinator.creation import SnapshotSetCreation
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
-from vss.documents import BackupComponents, BackupType, WriterComponents, WriterMetadata
-from vss.errors import NotFoundError
-from vss.events import PluginProblem, SessionReleased, WriterIdentified
+from vss.coordinator.writer_status import WriterStatus
+from vss.documents import BackupComponents, BackupType, ComponentFlags, WriterComponents, WriterMetadata
+from vss.documents.xml import render_backup_components
+from vss.errors import BadStateError, NotFoundError
+from vss.events import Event, PluginProblem, SessionReleased, WriterIdentified
 from vss.hresult import HResult
 from vss.ids import Guid
-from vss.machines import SessionCall, SessionMachine, WriterEvent, WriterState
+from vss.machines import SessionCall, SessionMachine, SessionState, WriterEvent, WriterState
+from vss.machines.session import STATUS_IS_MEANINGFUL
 from vss.ports import Ports
 from vss.roles.volume import FileSystem
 from vss.roles.writer import Writer
 
 if TYPE_CHECKING:
     from vss.coordinator.coordinator import Coordinator
-
-
-@dataclass(frozen=True, slots=True)
-class WriterStatus:
-    """What GatherWriterStatus knows of one writer."""
-
-    writer_id: Guid
-    instance_id: Guid
-    name: str
-    state: WriterState
-    failure: HResult
-    message: str
 
 
 class SessionCore:
@@ -55,9 +45,11 @@ class SessionCore:
         self._machine = SessionMachine()
         self._document = BackupComponents()
         self._context = SnapshotContext.BACKUP
+        self._attributes = SnapshotAttributes.NONE
         self._metadata: list[WriterMetadata] = []
         self._participants: list[Participant] = []
         self._disabled_classes: list[Guid] = []
+        self._disabled_instances: list[Guid] = []
         self._creation: SnapshotSetCreation | None = None
         self._snapshot_ids: list[Guid] = []
         self._is_released = False
@@ -97,7 +89,23 @@ class SessionCore:
         """Open a shadow copy of the set for auto-recovery."""
         if self._creation is None:
             raise NotFoundError(f"volume {volume} is not in a shadow copy set: the session has none")
+        if SnapshotAttributes.NO_AUTORECOVERY in self._attributes:
+            raise BadStateError(f"the shadow copy of {volume} cannot be changed: its set was started with NO_AUTORECOVERY")
         return await self._creation.open_writable(volume)
+
+    @property
+    def state(self) -> SessionState:
+        """How far the session has come."""
+        return self._machine.state
+
+    def report(self, event: Event) -> None:
+        """Record what happened to the session when nobody is left to tell."""
+        self._ports.emit(event)
+
+    def save_as_xml(self) -> bytes:
+        """Return the backup components document as XML ("SaveAsXML"); not before PrepareForBackup, when writers added to it."""
+        self._machine.call(SessionCall.SAVE_AS_XML)
+        return render_backup_components(self._document)
 
     # -- shortcuts -------------------------------------------------------------------------------------------------------------
 
@@ -149,7 +157,7 @@ class SessionCore:
             BadStateError: called twice, or out of sequence.
         """
         async with self._long_call(SessionCall.GATHER_WRITER_METADATA):
-            writers = [each for each in self._coordinator.writers if each.writer_class_id not in self._disabled_classes]
+            writers = [each for each in self._coordinator.writers if self._is_enabled(each)]
             calls = [
                 Call(f"writer:{each.name}", "writer.identify", each.identify, (("writer", each.name),)) for each in writers
             ]
@@ -161,6 +169,9 @@ class SessionCore:
                     self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=str(outcome.error)))
         return list(self._metadata)
 
+    def _is_enabled(self, writer: Writer) -> bool:
+        return writer.writer_class_id not in self._disabled_classes and writer.instance_id not in self._disabled_instances
+
     def _take_metadata(self, writer: Writer, metadata: object) -> None:
         if not isinstance(metadata, WriterMetadata) or metadata.writer_id != writer.writer_class_id:
             text = f"expected the metadata of writer class {writer.writer_class_id}, found {metadata!r:.80}"
@@ -170,7 +181,8 @@ class SessionCore:
         if self._is_restore:
             instance = (writer.writer_class_id, metadata.instance_name, metadata.instance_id)
             self._document = rebind_writer(self._document, *instance)
-        self._participants.append(Participant(self._ports, self._caller, writer, self, self._limits.abort_s))
+        board = self._coordinator.status_board
+        self._participants.append(Participant(self._ports, self._caller, writer, self, board, self._limits.abort_s))
         self._ports.emit(
             WriterIdentified(
                 session_id=self._id_text,
@@ -190,15 +202,28 @@ class SessionCore:
         self._machine.call(SessionCall.ENABLE_WRITER_CLASSES)
         self._disabled_classes = [each for each in self._disabled_classes if each not in writer_ids]
 
+    def disable_writer_instances(self, instance_ids: Sequence[Guid]) -> None:
+        """Keep these running writers out; before GatherWriterMetadata only."""
+        self._machine.call(SessionCall.DISABLE_WRITER_INSTANCES)
+        self._disabled_instances.extend(instance_ids)
+
     async def gather_writer_status(self) -> list[WriterStatus]:
-        """Return state and failure of every writer that identified itself, as this session knows them."""
+        """Return state and failure of every writer that identified itself ("GatherWriterStatus", "GetWriterStatusEx").
+
+        After a step of this session (``is_meaningful``) it is the answer to that step. For a writer that this session has sent
+        nothing it is what the most recent other session left. After BackupComplete it also gives the session's slots back.
+        """
         self._machine.call(SessionCall.GATHER_WRITER_STATUS)
-        return [
-            WriterStatus(
-                each.writer.writer_class_id, each.writer.instance_id, each.writer.name, each.state, each.failure, each.message
-            )
-            for each in self._participants
-        ]
+        is_meaningful = self._machine.state in STATUS_IS_MEANINGFUL
+        board = self._coordinator.status_board
+        statuses = [board.status_of(each, is_meaningful=is_meaningful) for each in self._participants]
+        for status in statuses:
+            if status.failure is HResult.VSS_E_WRITER_NOT_RESPONDING:
+                self._caller.log.write(12301, f"writer '{status.name}'")
+        if self._machine.state is SessionState.COMPLETED:
+            for participant in self._participants:
+                participant.free_slot()
+        return statuses
 
     # -- the end ---------------------------------------------------------------------------------------------------------------
 
@@ -218,6 +243,24 @@ class SessionCore:
             for participant in self._participants:
                 participant.close()
             self._ports.emit(SessionReleased(session_id=self._id_text))
+
+    @property
+    def _recovery_attributes(self) -> SnapshotAttributes:
+        """AUTORECOVER where a chosen component says that it recovers in shadow copies of this purpose."""
+        if SnapshotAttributes.NO_AUTORECOVERY in self._attributes or not self._context.has_writers:
+            return SnapshotAttributes.NONE
+        is_rollback = SnapshotAttributes.ROLLBACK_RECOVERY in self._attributes or self._context.is_persistent
+        flag = ComponentFlags.APP_ROLLBACK_RECOVERY if is_rollback else ComponentFlags.BACKUP_RECOVERY
+        for metadata in self._metadata:
+            part = self._document.writer(metadata.instance_id)
+            for component in metadata.components:
+                if not component.flags & flag:
+                    continue
+                if not self._document.select_components:
+                    return SnapshotAttributes.AUTORECOVER
+                if part is not None and any(each.full_path == component.full_path for each in part.components):
+                    return SnapshotAttributes.AUTORECOVER
+        return SnapshotAttributes.NONE
 
     async def _undo_unfinished(self) -> None:
         if self._creation is not None:

@@ -13,12 +13,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
-from vss.errors import FreezeWindowError, VssError, WindowError
+from vss.coordinator.service_log import KERNEL
+from vss.coordinator.transactions import TransactionFreeze, TransactionManager
+from vss.errors import (
+    FlushWritesTimeoutError,
+    FreezeWindowError,
+    TransactionThawError,
+    VolumeError,
+    VssError,
+    WindowError,
+)
 from vss.events import FreezeWindowClosed, FreezeWindowLost, FreezeWindowOpened
 from vss.ids import Guid
 from vss.machines import WriterEvent, WriterState
@@ -34,14 +44,21 @@ class FreezeWindow:
     """From the first Freeze to the last Thaw of one set."""
 
     def __init__(
-        self, ports: Ports, caller: Caller, participants: Sequence[Participant], limits: Limits, snapshot_set_id: Guid
+        self,
+        ports: Ports,
+        caller: Caller,
+        participants: Sequence[Participant],
+        limits: Limits,
+        snapshot_set_id: Guid,
+        managers: Sequence[TransactionManager] = (),
     ) -> None:
-        """Prepare the window; nobody is frozen yet."""
+        """Prepare the window; nobody is frozen yet. ``managers`` freeze after the last writer and thaw before the first."""
         self._ports = ports
         self._caller = caller
         self._participants = participants
         self._limits = limits
         self._set_id = str(snapshot_set_id)
+        self._transactions = TransactionFreeze(caller, managers, snapshot_set_id, limits.transaction_s)
         self._opened_ns = 0
         self.duration_ns = 0
 
@@ -60,6 +77,7 @@ class FreezeWindow:
         try:
             for level in FREEZE_ORDER:
                 await self._send(WriterEvent.FREEZE, level, WriterState.WAITING_FOR_FREEZE, math.inf)
+            await self._transactions.freeze()
             self._require_time_left("freezing the writers")
         except BaseException:
             await self._abort_all("freeze failed")
@@ -76,6 +94,7 @@ class FreezeWindow:
             self._close()
             return
         try:
+            await self._transactions.thaw()
             for level in THAW_ORDER:
                 await self._send(WriterEvent.THAW, level, WriterState.WAITING_FOR_THAW, self._limits.thaw_s)
             self._require_time_left("thawing the writers")
@@ -113,6 +132,8 @@ class FreezeWindow:
         return self._ports.clock.now_ns() - self._opened_ns
 
     async def _abort_all(self, cause: str) -> None:
+        with suppress(TransactionThawError):  # it is in the log; what fails the set is known already
+            await self._transactions.thaw()
         for participant in self._participants:
             await participant.wait_timer_abort()
             participant.interrupt()
@@ -136,6 +157,7 @@ class HoldWindow:
         self._volumes = volumes
         self._window_s = window_s
         self._opened_ns = 0
+        self._is_open = False
 
     def remaining_s(self) -> float:
         """Seconds until the volumes let their writes go by themselves."""
@@ -148,21 +170,34 @@ class HoldWindow:
             Call(f"volume:{each.name}", "coord.flush_and_hold", lambda each=each: each.flush_and_hold(self._window_s))  # type: ignore[misc]
             for each in self._volumes
         ]
+        self._caller.log.hold()
+        self._is_open = True
         try:
             outcomes = await self._caller.fan_out(calls, math.inf)
-            for outcome in outcomes:
+            for volume, outcome in zip(self._volumes, outcomes, strict=True):
                 if outcome.error is not None:
+                    self._write_failed_hold(volume, outcome.error)
                     raise outcome.error
         except BaseException:
-            await self._release()
+            await self.release()
             raise
         return self
+
+    def _write_failed_hold(self, volume: Volume, error: BaseException) -> None:
+        detail = f"volume {volume.name}: {error}"
+        if isinstance(error, FlushWritesTimeoutError):
+            self._caller.log.write(9, detail, KERNEL)
+            self._caller.log.write(12297, detail)
+        elif isinstance(error, VolumeError):
+            self._caller.log.write(12308, detail)
+        else:
+            self._caller.log.write(12298, detail)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Release all volumes; a window lost meanwhile outranks what the body raised, for it came first."""
-        lost = await self._release()
+        lost = await self.release()
         if lost is None:
             return
         if isinstance(error, Exception) and not isinstance(error, VssError):
@@ -170,12 +205,21 @@ class HoldWindow:
         if error is None or isinstance(error, Exception):
             raise lost from error
 
-    async def _release(self) -> WindowError | None:
-        """Release every volume, whatever happens to one of them; return the first window that was lost."""
+    async def release(self) -> WindowError | None:
+        """Release every volume, whatever happens to one of them; return the first window that was lost. Once is enough."""
+        if not self._is_open:
+            return None
+        self._is_open = False
         lost: WindowError | None = None
+        log = self._caller.log
         for volume in self._volumes:
             try:
                 await volume.release_writes()
             except WindowError as error:
                 lost = lost or error
+                log.write(8, f"volume {volume.name}", KERNEL)
+                log.write(12298, f"volume {volume.name}: {error}")
+        if lost is not None:
+            log.write(12310, str(lost))
+        log.resume()
         return lost

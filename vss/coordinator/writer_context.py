@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from vss.documents import BackupType, WriterComponents
-from vss.errors import BadStateError, InvalidArgumentError
+from vss.coordinator.components_editor import ComponentKey
+from vss.coordinator.writer_status import ComponentFailure
+from vss.documents import BackupType, ComponentType, WriterComponents
+from vss.errors import BadStateError, InvalidArgumentError, NotFoundError
 from vss.hresult import WRITER_FAILURES, HResult
 from vss.ids import GUID_NULL, Guid
 from vss.machines import WriterEvent
@@ -59,7 +61,8 @@ class DocumentAccess(Protocol):
         ...
 
     async def writable_snapshot(self, volume: str) -> FileSystem:
-        """Open the shadow copy of ``volume`` for changes; ``NotFoundError`` when the set has none."""
+        """Open the shadow copy of ``volume`` for changes; ``NotFoundError`` when the set has none, ``BadStateError`` when the
+        set was started with NO_AUTORECOVERY."""
         ...
 
 
@@ -75,6 +78,8 @@ class ActiveContext:
         self._is_open = True
         self.failure = HResult.S_OK
         self.message = ""
+        self.application_failure = 0
+        self.component_failures: tuple[ComponentFailure, ...] = ()
 
     def close(self) -> None:
         """The handler returned."""
@@ -147,9 +152,33 @@ class ActiveContext:
             )
         self._changed = components
 
-    def set_failure(self, hresult: HResult, message: str = "") -> None:
-        """Report a failure without raising."""
+    def set_failure(self, hresult: HResult, message: str = "", application_failure: int = 0) -> None:
+        """Report a failure without raising; S_OK takes an earlier report of this handler back."""
         self._require_open()
-        if hresult not in WRITER_FAILURES:
+        if hresult is not HResult.S_OK and hresult not in WRITER_FAILURES:
             raise InvalidArgumentError(f"a writer cannot report {hresult}: expected one of the writer failure codes")
-        self.failure, self.message = hresult, message
+        self.failure, self.message, self.application_failure = hresult, message, application_failure
+
+    def set_component_failure(
+        self,
+        type: ComponentType,
+        logical_path: str,
+        component_name: str,
+        hresult: HResult,
+        message: str = "",
+        application_failure: int = 0,
+    ) -> None:
+        """Report that one component failed while the writer goes on; the writer's own report becomes PARTIAL_FAILURE."""
+        self._require_open()
+        if hresult not in WRITER_FAILURES or hresult is HResult.VSS_E_WRITERERROR_PARTIAL_FAILURE:
+            raise InvalidArgumentError(
+                f"a component cannot fail with {hresult}: expected a writer failure code, not a partial one"
+            )
+        key = ComponentKey(self._writer.writer_class_id, type, logical_path, component_name)
+        part = self.components
+        if part is None or not any(key.matches(each) for each in part.components):
+            raise NotFoundError(f"writer '{self._writer.name}' has no component '{key}' in the document")
+        failure = ComponentFailure(type, logical_path, component_name, hresult, application_failure, message)
+        self.component_failures += (failure,)
+        if self.failure is HResult.S_OK:
+            self.failure, self.message = HResult.VSS_E_WRITERERROR_PARTIAL_FAILURE, f"component '{key}' failed: {message}"

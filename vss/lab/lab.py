@@ -8,8 +8,8 @@ state differ. The lab is what requestors see as the machine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from vss.ids import GUID_NULL, Guid
 from vss.lab.application import Application
 from vss.lab.configuration import LabConfiguration
 from vss.lab.hosts import LabWorkloadHost, LabWriterHost
+from vss.lab.plugin_calls import asked_for_by, attach, close_volume, end_tasks, failure_of, plugin_call
 from vss.lab.stores import StoreKeeper
 from vss.ports import NANOSECONDS, Ports
 from vss.roles.verifier import Verifier
@@ -153,22 +154,23 @@ class Lab:
         self._add_writers()
         for writer in self._writers.values():
             if isinstance(writer, Application):
-                await writer.start()
+                async with plugin_call(f"the application of writer '{writer.name}'"):
+                    await writer.start()
         self._add_workloads(is_new=is_new)
 
     async def _add_providers(self) -> None:
         for index, table in enumerate(self.configuration.providers):
-            with _asked_for_by(f"providers[{index}].kind"):
+            with asked_for_by(f"providers[{index}].kind"):
                 provider = self._registry.create_provider(table.kind, self._ports)
             for volume in self._volumes.values():
                 if not volume.is_lost:
-                    await provider.attach(volume)
+                    await attach(provider, volume)
             await self._coordinator.add_provider(provider)
 
     def _add_writers(self) -> None:
         for index, table in enumerate(self.configuration.writers):
             host = LabWriterHost(self._ports, self._namespace, self.name, table.name)
-            with _asked_for_by(f"writers[{index}]"):
+            with asked_for_by(f"writers[{index}]"):
                 writer = self._registry.create_writer(table.kind, host, table.options)
                 self._coordinator.add_writer(writer)
             self._writers[table.name] = writer
@@ -176,7 +178,7 @@ class Lab:
     def _add_workloads(self, *, is_new: bool) -> None:
         for index, table in enumerate(self.configuration.workloads):
             host = LabWorkloadHost(self._ports, self._namespace, self.name, table.name, self.writer)
-            with _asked_for_by(f"workloads[{index}]"):
+            with asked_for_by(f"workloads[{index}]"):
                 workload = self._registry.create_workload(table.kind, host, table.options)
                 state = None if is_new else self._keeper.read_workload(table.name)
                 if state is not None:
@@ -191,15 +193,17 @@ class Lab:
         if not self._is_running:
             return
         self._is_running = False
-        steps: list[Callable[[], Awaitable[object]]] = [each.stop for each in self.workloads.values()]
-        steps += [each.stop for each in self._writers.values() if isinstance(each, Application)]
-        steps.append(self._coordinator.close)
+        steps: list[tuple[str, Callable[[], Awaitable[object]]]] = []
+        steps += [(f"workload '{name}'", each.stop) for name, each in self.workloads.items()]
+        applications = {name: each for name, each in self._writers.items() if isinstance(each, Application)}
+        steps += [(f"the application of writer '{name}'", each.stop) for name, each in applications.items()]
+        steps.append(("closing sessions and providers", self._coordinator.close))
         for volume in self._volumes.values():
             if not volume.is_lost:
-                steps.append(volume.files.sync)
-            steps.append(partial(_close, volume))
-        steps.append(self._keep_records)
-        failures = [error for error in [await _failure_of(step) for step in steps] if error is not None]
+                steps.append((f"volume {volume.name}", volume.files.sync))
+            steps.append((f"volume {volume.name}", partial(close_volume, volume)))
+        steps.append(("keeping the workloads' records", self._keep_records))
+        failures = [error for error in [await failure_of(what, step) for what, step in steps] if error is not None]
         if failures:
             for other in failures[1:]:
                 failures[0].add_note(f"while shutting down: {other}")
@@ -221,7 +225,7 @@ class Lab:
             for task in tasks:
                 await task
         finally:
-            await _end(tasks)
+            await end_tasks(tasks)
         remaining_ns = now_ns - self._ports.clock.now_ns()
         if remaining_ns > 0:
             await self._ports.clock.sleep(remaining_ns / NANOSECONDS)
@@ -240,7 +244,7 @@ class Lab:
                 for task in tasks:
                     await task
             finally:
-                await _end(tasks)
+                await end_tasks(tasks)
         self._tell_acknowledged()
 
     def _start_workloads(self, until_ns: int, *, with_those_under_load: bool) -> list[asyncio.Task[None]]:
@@ -325,7 +329,7 @@ class Lab:
         table = next(each for each in self.configuration.volumes if each.name.upper() == volume.name.upper())
         volume.replace_with_blank(self._keeper.blank(table))
         for provider in self._coordinator.providers:
-            await provider.attach(volume)
+            await attach(provider, volume)
         await self._coordinator.refresh_snapshots()
         self._ports.emit(VolumeReplaced(volume=volume.name))
 
@@ -365,34 +369,3 @@ class Lab:
         assert self._choose_provider is not None, "the coordinator is told of a preference only where there is one"
         name = self._choose_provider(volume.name, int(context))
         return GUID_NULL if name is None else self.provider_id(name)
-
-
-@contextmanager
-def _asked_for_by(key: str) -> Iterator[None]:
-    """Have an error say which key of ``lab.toml`` it comes from."""
-    try:
-        yield
-    except VssError as error:
-        error.add_note(f"asked for by {key} in lab.toml")
-        raise
-
-
-async def _failure_of(step: Callable[[], Awaitable[object]]) -> Exception | None:
-    try:
-        await step()
-    except Exception as error:  # noqa: BLE001 - shutting down goes on; the caller raises the first failure at the end
-        return error
-    return None
-
-
-async def _close(volume: BlockVolume) -> None:
-    volume.close()
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel what still runs and wait for it."""
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    if running:
-        await asyncio.wait(running)

@@ -1,5 +1,6 @@
 """One life of a lab's machine: from boot, over what is done with it, to the state on disk.
 
+The start is counted in ``state.json`` before the boot, so that the start after a killed one draws other random numbers.
 Order at the end: the machine's own records (``Lab.stop``), the events, then ``state.json``, which says how long the event log
 is. What a killed process appended after the last kept state is cut off by the next life; the images are as the kill left them,
 and file system and store recover from that as from a power cut.
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Watch = Callable[[Record], None]
+
+KILLED = "the run before this one was killed: its events are lost, and workloads may not know of their last operations"
 
 
 class Life:
@@ -74,10 +77,11 @@ class Life:
 
     @property
     def warnings(self) -> list[str]:
-        """Observers that raised, one sentence each."""
-        return [
+        """Observers that raised, and whether the run before this one was killed; one sentence each."""
+        dropped = [
             f"an observer of events was dropped: {type(each.error).__name__}: {each.error}" for each in self._recorder.failures
         ]
+        return [*dropped, KILLED] if self._state.is_running else dropped
 
     def cancel(self) -> None:
         """Cancel what is done with the machine; it is shut down in order. Safe inside a signal handler."""
@@ -93,6 +97,7 @@ class Life:
             VolumeWriteError: the state cannot be kept.
         """
         start = self._state.starts + 1
+        self._write(msgspec.structs.replace(self._state, starts=start, is_running=True))
 
         async def life(ports: Ports) -> T:
             self._task = asyncio.current_task()
@@ -158,15 +163,22 @@ class Life:
         self._recorder.flush()
         try:
             events_bytes = self._append_events()
-            kept = msgspec.structs.replace(
-                self._state,
-                now_ns=self._now_ns(),
-                starts=self._state.starts + 1,
-                events=self._state.events + len(self.records),
-                events_bytes=events_bytes,
-                lost_volumes=self._keeper.lost_volumes,
-            )
-            write_state(self._files, self._root, kept)
+        except OSError as error:
+            raise VolumeWriteError(f"the events of lab {self._root} cannot be kept: {error}") from error
+        kept = msgspec.structs.replace(
+            self._state,
+            now_ns=self._now_ns(),
+            starts=self._state.starts + 1,
+            events=self._state.events + len(self.records),
+            events_bytes=events_bytes,
+            lost_volumes=self._keeper.lost_volumes,
+            is_running=False,
+        )
+        self._write(kept)
+
+    def _write(self, state: LabState) -> None:
+        try:
+            write_state(self._files, self._root, state)
         except OSError as error:
             raise VolumeWriteError(f"the state of lab {self._root} cannot be kept: {error}") from error
 

@@ -32,6 +32,7 @@ class LabState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         events: records in ``events.jsonl``.
         events_bytes: its length; what stands after that belongs to a run that was killed.
         lost_volumes: volumes whose disk is gone.
+        is_running: whether a run is under way; one that finds it set knows that the run before it was killed.
     """
 
     schema: str = "vss.lab-state/1"
@@ -40,6 +41,7 @@ class LabState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     events: int = 0
     events_bytes: int = 0
     lost_volumes: list[str] = msgspec.field(default_factory=list)
+    is_running: bool = False
 
 
 def image_path(root: Path, volume: str) -> Path:

@@ -2,6 +2,7 @@
 
 from vss.machines.provider import ProviderMachine, ProviderPhase, ProviderState
 from vss.machines.session import SessionCall, SessionMachine, SessionState
+from vss.machines.snapshot import SnapshotState, snapshot_state
 from vss.machines.writer import WriterEvent, WriterMachine, WriterState
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "SessionCall",
     "SessionMachine",
     "SessionState",
+    "SnapshotState",
     "WriterEvent",
     "WriterMachine",
     "WriterState",
+    "snapshot_state",
 ]

@@ -67,7 +67,8 @@ def document() -> str:
         _section(
             "Writer",
             "One writer in one session (`vss/machines/writer.py`). Events that change nothing, such as a\n"
-            "second Abort, are left out. A failed writer stays failed until the next session.",
+            "second Abort, are left out. A failed writer stays failed until the next session. A step that is not answered\n"
+            "leads to UNKNOWN, but Freeze and Thaw to their failed states.",
             mermaid(writer_edges(), writer.WriterState.STABLE.name),
         ),
         _section(

@@ -9,7 +9,8 @@ One table holds both kinds; the two initialise calls choose. A missing key is a 
 
 Choices where the vendor's pages disagree or are silent: components may be added before or after StartSnapshotSet, but not after
 PrepareForBackup (the documents have been sent); with writers, GatherWriterMetadata precedes StartSnapshotSet; backup-only calls
-are refused on a restore and the other way round; AbortBackup is legal, though not needed, before PrepareForBackup.
+are refused on a restore and the other way round; AbortBackup is legal, though not needed, before PrepareForBackup; a backup
+without a shadow copy set is refused, though the vendor lets PrepareForBackup and BackupComplete stand alone.
 
 Sources: VSS documentation, "Overview of processing a backup under VSS", "Overview of processing a restore under VSS",
 "Aborting VSS operations", "Shadow copy creation details" (contexts without writers), pages of the IVssBackupComponents methods.
@@ -38,6 +39,7 @@ class SessionState(Enum):
     WRITERLESS_DISCOVERED = "without writers, discovered"
     WRITERLESS_SET_STARTED = "without writers, set started"
     WRITERLESS_SNAPSHOT_TAKEN = "without writers, snapshot taken"
+    QUERYING = "for queries"
     RESTORE_INITIALIZED = "restore initialized"
     RESTORE_DISCOVERED = "restore discovered"
     RESTORING = "restoring"
@@ -49,12 +51,13 @@ class SessionState(Enum):
 
 
 class SessionCall(Enum):
-    """What a requestor may call; the value is the vendor's word (SetContext is two calls here, by what the context is)."""
+    """What a requestor may call; the value is the vendor's word (SetContext is three calls here, by what the context is)."""
 
     INITIALIZE_FOR_BACKUP = "InitializeForBackup"
     INITIALIZE_FOR_RESTORE = "InitializeForRestore"
     SET_CONTEXT = "SetContext"
     SET_CONTEXT_WITHOUT_WRITERS = "SetContext (without writers)"
+    SET_CONTEXT_ALL = "SetContext (all)"
     SET_BACKUP_STATE = "SetBackupState"
     ENABLE_WRITER_CLASSES = "EnableWriterClasses"
     DISABLE_WRITER_CLASSES = "DisableWriterClasses"
@@ -73,6 +76,11 @@ class SessionCall(Enum):
     QUERY = "Query"
     OPEN_SNAPSHOT = "OpenSnapshot"
     DELETE_SNAPSHOTS = "DeleteSnapshots"
+    BREAK_SNAPSHOT_SET = "BreakSnapshotSet"
+    EXPOSE_SNAPSHOT = "ExposeSnapshot"
+    UNEXPOSE_SNAPSHOT = "UnexposeSnapshot"
+    REVERT_TO_SNAPSHOT = "RevertToSnapshot"
+    QUERY_REVERT_STATUS = "QueryRevertStatus"
     SET_BACKUP_SUCCEEDED = "SetBackupSucceeded"
     BACKUP_COMPLETE = "BackupComplete"
     SAVE_AS_XML = "SaveAsXML"
@@ -108,13 +116,18 @@ TWO_MOMENTS = frozenset(
 )
 """Calls that take time and move the state when they are over."""
 
-_SNAPSHOT_CALLS = (
-    _C.IS_VOLUME_SUPPORTED,
+_FINISHED_CALLS = (
     _C.GET_SNAPSHOT_PROPERTIES,
     _C.QUERY,
     _C.OPEN_SNAPSHOT,
     _C.DELETE_SNAPSHOTS,
+    _C.BREAK_SNAPSHOT_SET,
+    _C.EXPOSE_SNAPSHOT,
+    _C.UNEXPOSE_SNAPSHOT,
+    _C.REVERT_TO_SNAPSHOT,
+    _C.QUERY_REVERT_STATUS,
 )
+_SNAPSHOT_CALLS = (_C.IS_VOLUME_SUPPORTED, *_FINISHED_CALLS)
 _CLASS_CALLS = (_C.ENABLE_WRITER_CLASSES, _C.DISABLE_WRITER_CLASSES, _C.DISABLE_WRITER_INSTANCES)
 _COMPONENT_CALLS = (_C.SET_BACKUP_STATE, _C.ADD_COMPONENT, _C.SET_BACKUP_OPTIONS, _C.SET_PREVIOUS_BACKUP_STAMP)
 _SELECTION_CALLS = (
@@ -143,6 +156,7 @@ _BACKUP: dict[SessionState, Row] = {
         **_backup(_S.INITIALIZED, _C.SET_BACKUP_STATE, *_CLASS_CALLS),
         _C.SET_CONTEXT: _S.CONTEXT_SET,
         _C.SET_CONTEXT_WITHOUT_WRITERS: _S.WRITERLESS,
+        _C.SET_CONTEXT_ALL: _S.QUERYING,
         _C.GATHER_WRITER_METADATA: _S.DISCOVERED,
     },
     _S.CONTEXT_SET: {
@@ -185,6 +199,8 @@ _WRITERLESS: dict[SessionState, Row] = {
         _C.DO_SNAPSHOT_SET: _S.WRITERLESS_SNAPSHOT_TAKEN,
     },
     _S.WRITERLESS_SNAPSHOT_TAKEN: _backup(_S.WRITERLESS_SNAPSHOT_TAKEN, _C.SAVE_AS_XML),
+    # The context of all shadow copies is for looking and deleting, never for making.
+    _S.QUERYING: _stay(_S.QUERYING, *_FINISHED_CALLS),
 }
 
 # A restore cannot be aborted.
@@ -227,6 +243,20 @@ TRANSITIONS: Mapping[tuple[SessionState, SessionCall], SessionState] = dict(_fla
 """(state, call) → state when the call succeeds. A missing key is a call out of sequence."""
 
 _RESTORE_STATES = frozenset(_RESTORE)
+
+STATUS_IS_MEANINGFUL = frozenset(
+    {
+        SessionState.PREPARED,
+        SessionState.SNAPSHOT_TAKEN,
+        SessionState.COMPLETED,
+        SessionState.BACKUP_FAILED,
+        SessionState.RESTORING,
+        SessionState.RESTORED,
+        SessionState.RESTORE_FAILED,
+    }
+)
+"""Where GatherWriterStatus tells of this session's own last step: after PrepareForBackup, DoSnapshotSet, BackupComplete, PreRestore
+and PostRestore. Elsewhere it may show what another session left ("Determining writer status")."""
 
 
 def state_after_failure(state: SessionState, call: SessionCall) -> SessionState:

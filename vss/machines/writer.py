@@ -7,7 +7,9 @@ ends stand beside it. Rules that the table cannot say:
 - ``FREEZE_TIMER_EXPIRED`` is no step: ``expire`` takes effect at once and settles the step in flight (a Freeze that still runs
   ends as FAILED_AT_FREEZE, a Thaw that is late or still runs as FAILED_AT_THAW); a late answer is not reported any more. In
   WAITING_FOR_FREEZE the timer runs only while Freeze is in flight.
-- ``reset`` starts the next session: STABLE, whatever was before.
+- A writer that does not answer is settled by ``lose``: FAILED_AT_FREEZE or FAILED_AT_THAW inside the window; outside it nobody
+  knows where the writer stands, so UNKNOWN. After an Abort without answer the failure that was there stays.
+- ``reset`` starts the next session: STABLE, whatever was before. Nothing else leads out of a failed state.
 
 Sources: vss.h (values of VSS_WRITER_STATE); VSS documentation, "VSS_WRITER_STATE", "Aborting VSS operations",
 "CVssWriter::OnAbort". The vendor documents the end points only; UNKNOWN after a failed Abort and
@@ -136,12 +138,15 @@ FINAL_STATES = frozenset(state for state in WriterState if state.is_failed)
 """Where a session can end for a writer other than at STABLE; only ``reset`` leads out."""
 
 
+_FAIL_WITHOUT_ANSWER = (WriterEvent.FREEZE, WriterEvent.THAW, WriterEvent.ABORT)
+
+
 class WriterMachine:
     """The state of one writer in one session.
 
     Attributes:
         writer: the name for messages.
-        state: where the writer stands; changes only in ``finish``, ``expire`` and ``reset``.
+        state: where the writer stands; changes only in ``finish``, ``lose``, ``expire`` and ``reset``.
         in_flight: the event that the writer is handling now, or None.
     """
 
@@ -176,6 +181,15 @@ class WriterMachine:
         when_ok, when_failed = TRANSITIONS[self.state, self.in_flight]
         self.in_flight = None
         self.state = when_ok if ok else when_failed
+        return self.state
+
+    def lose(self) -> WriterState:
+        """No answer to the step in flight will be counted any more; return the new state."""
+        if self.in_flight in _FAIL_WITHOUT_ANSWER:
+            return self.finish(False)
+        assert self.in_flight is not None, f"{self.writer}: no step is in flight"
+        self.in_flight = None
+        self.state = WriterState.UNKNOWN
         return self.state
 
     def expire(self) -> WriterState:

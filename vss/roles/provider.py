@@ -208,7 +208,9 @@ class Provider(ABC):
         """Note that the files of a shadow copy can be reached as ``name`` on the host; an empty name takes that back."""
         raise UnsupportedError(f"provider '{self.name}' cannot expose shadow copies")
 
-    async def break_snapshot_set(self, snapshot_set_id: Guid, options: BreakOptions = BreakOptions.NONE) -> list[BrokenSnapshot]:
+    async def break_snapshot_set(
+        self, snapshot_set_id: Guid, options: BreakOptions = BreakOptions.NONE
+    ) -> list[BrokenSnapshot]:
         """Make ordinary disks of the copies of a set; they are no shadow copies any more.
 
         Raises:
@@ -222,8 +224,8 @@ class Provider(ABC):
         """Return the storage association of every volume that has one, in the order of attaching."""
         return []
 
-    async def add_storage(self, volume: Volume, storage_volume: Volume, maximum_bytes: int) -> None:
-        """Associate ``volume`` with the place of its saved blocks; at most one association per volume."""
+    async def add_storage(self, volume: Volume, storage_volume: Volume, maximum_bytes: int, *, is_inside: bool = False) -> None:
+        """Associate ``volume`` with the place of its saved blocks, if wanted inside the volume; at most one per volume."""
         raise UnsupportedError(f"provider '{self.name}' has no shadow copy storage")
 
     async def resize_storage(self, volume: Volume, maximum_bytes: int) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Protocol
 
-from vss.documents import BackupType, WriterComponents, WriterMetadata
+from vss.documents import BackupType, ComponentType, WriterComponents, WriterMetadata
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.roles.volume import FileSystem
@@ -70,7 +70,7 @@ class WriterContext(Protocol):
         """The shadow copy of ``volume``, writable, in ``on_post_snapshot`` only (auto-recovery).
 
         Raises:
-            BadStateError: called from another handler.
+            BadStateError: called from another handler, or the set was started with NO_AUTORECOVERY.
             NotFoundError: the volume is not in the set.
         """
         ...
@@ -83,8 +83,32 @@ class WriterContext(Protocol):
         """
         ...
 
-    def set_failure(self, hresult: HResult, message: str = "") -> None:
-        """Report a failure without raising; the code must be in ``WRITER_FAILURES``."""
+    def set_failure(self, hresult: HResult, message: str = "", application_failure: int = 0) -> None:
+        """Report a failure without raising (CVssWriterEx2::SetWriterFailureEx).
+
+        Args:
+            hresult: one of ``WRITER_FAILURES``. With VSS_E_WRITERERROR_PARTIAL_FAILURE the writer goes on and only some of its
+                components failed; S_OK takes back what this handler reported.
+            message: for the requestor.
+            application_failure: the application's own code.
+        """
+        ...
+
+    def set_component_failure(
+        self,
+        type: ComponentType,
+        logical_path: str,
+        component_name: str,
+        hresult: HResult,
+        message: str = "",
+        application_failure: int = 0,
+    ) -> None:
+        """Report that one component failed while the writer goes on with the others (IVssComponentEx2::SetFailure).
+
+        Raises:
+            NotFoundError: the component is not in the document.
+            InvalidArgumentError: the code is no failure of a component.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid5
@@ -256,6 +257,7 @@ class StubProvider(Provider):
         self.sets: dict[Guid, list[SnapshotProperties]] = {}
         self.finished: dict[Guid, SnapshotProperties] = {}
         self._in_creation: set[Guid] = set()
+        self._next_number = 1
         self._supports = supports
 
     async def _record(self, method: str, *arguments: Any) -> None:
@@ -282,10 +284,11 @@ class StubProvider(Provider):
                 created_ns=0,
                 attributes=attributes,
                 size_bytes=volume.size_bytes,
-                device_name=f"stub {snapshot_id}",
+                device_name=rf"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy{self._next_number}",
                 context=attributes & 0xFF,
             )
         )
+        self._next_number += 1
 
     @property
     def unfinished_count(self) -> int:
@@ -317,8 +320,9 @@ class StubProvider(Provider):
         """The set is finished."""
         await self._record("post_final_commit_snapshots")
         self._in_creation.discard(snapshot_set_id)
-        for each in self.sets.pop(snapshot_set_id):
-            self.finished[each.snapshot_id] = each
+        made = self.sets.pop(snapshot_set_id)
+        for each in made:
+            self.finished[each.snapshot_id] = replace(each, snapshots_in_set=len(made))
 
     async def abort_snapshots(self, snapshot_set_id: Guid) -> None:
         """Forget the set."""

@@ -33,6 +33,9 @@ HIDDEN_APPLICATION_ID = UUID("f12142b4-9a4b-49af-a851-700c42fdc2be")
 _INFORMATION = struct.Struct("<16s16s16sIIII")
 assert _INFORMATION.size == 64
 
+ATTRIBUTES_AT = 56
+"""Where in the store information the attribute bits stand; four bytes that never cross a sector."""
+
 CONTEXT_BITS = 0x1D
 """The attribute bits that make up the context: persistent, client accessible, no auto release, no writers."""
 

@@ -152,7 +152,8 @@ def _kept(acts: Sequence[Act], out: Path | None) -> Iterator[str]:
         return
     sets = [result.set_id for act in acts for result in (act.backup, act.retry) if result is not None]
     yield _line("lab", f"{out / 'lab'}  (vss lab show, vss lab run, vss lab check)")
-    yield _line("sets", f"{out / 'sets'}  ({counted(len(sets), 'set')}; vss verify {out / 'sets' / sets[0] if sets else ''})")
+    try_one = f"; vss verify {out / 'sets' / sets[0]}" if sets else ""
+    yield _line("sets", f"{out / 'sets'}  ({counted(len(sets), 'set')}{try_one})")
     yield _line("events", f"{out / 'lab' / 'events.jsonl'}")
 
 

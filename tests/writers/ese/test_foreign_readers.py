@@ -124,7 +124,7 @@ def test_a_large_database_after_many_splits_and_removals_is_read_by_libesedb(tmp
     if shutil.which("esedbinfo") is None:
         pytest.skip("needs esedbinfo of libesedb-utils")
     pyesedb = pytest.importorskip("pyesedb", reason="needs libesedb-python")
-    large = run(build_sample(4096, 3000))
+    large = run(build_sample(4096, 1500))
     path = tmp_path / "large.edb"
     path.write_bytes(large.to_bytes())
     result = subprocess.run(["esedbinfo", "-v", str(path)], capture_output=True, text=True, check=True, timeout=60)

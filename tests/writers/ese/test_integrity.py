@@ -217,10 +217,11 @@ def test_a_page_used_by_two_trees() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_whatever_is_written_over_a_page_no_reader_breaks(stream: random.Random) -> None:
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32))
+def test_whatever_is_written_over_a_page_no_reader_breaks(seed: int) -> None:
     """Bytes changed under a good checksum: everything is still read to an end, or refused with the engine's errors."""
+    stream = random.Random(seed)
 
     async def main() -> None:
         pages, _ = await fresh()

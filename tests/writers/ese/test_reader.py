@@ -24,7 +24,8 @@ def test_what_was_written_is_read(page_size: int) -> None:
         reader = await DatabaseReader.from_bytes(data, path="DB1.edb")
         assert reader.table_names == ("Messages",)
         assert reader.all_table_names == ("MSysObjects", "MSysObjectsShadow", "Messages")
-        assert reader.header.page_size == page_size
+        assert reader.header.page_size == reader.pages.page_size == page_size
+        assert reader.pages.page_count == sample(page_size).pages.page_count
         table = reader.table("Messages")
         assert {row.key: dict(row) async for row in table.rows()} == rows
         tag = next(iter(rows.values()))["Tag"]

@@ -114,9 +114,10 @@ def test_defaults_stand_in_for_columns_newer_than_the_record() -> None:
         struct.pack("<BBH", 0, 128, 4) + struct.pack("<H", 99),
         struct.pack("<BBH", 0, 129, 4) + struct.pack("<HH", 2, 1) + b"ab",
         struct.pack("<BBH", 0, 127, 4) + struct.pack("<HH", 256, 90),
+        struct.pack("<BBH", 0, 127, 4) + struct.pack("<HHHH", 256, 8, 257, 99),
         struct.pack("<BBH", 0, 127, 4) + struct.pack("<HH", 256, 4 | 0x4000),
     ],
-    ids=["too short", "fixed too long", "variable outside", "ends go back", "tagged outside", "no flag byte"],
+    ids=["too short", "fixed too long", "variable outside", "ends go back", "no tags", "tagged outside", "no flag byte"],
 )
 def test_records_that_contradict_themselves(record: bytes) -> None:
     with pytest.raises(JetError, match=r"record of table T with \d+ bytes") as caught:

@@ -15,9 +15,10 @@ from vss_writers.ese.catalog import Catalog
 from vss_writers.ese.database_format import MemoryPages
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.integrity import check_database
-from vss_writers.ese.layout import ColumnType
+from vss_writers.ese.layout import ColumnType, IndexFlag
 from vss_writers.ese.long_value import LongValues
 from vss_writers.ese.page_operation import DeleteNode, ReplaceNode
+from vss_writers.ese.record import Item, decode_record, encode_record
 from vss_writers.ese.schema import CODE_PAGE_ASCII, ColumnDefinition, IndexDefinition, TableDefinition
 from vss_writers.ese.table import LONG_VALUE_INTRINSIC_MAX, Table
 
@@ -40,6 +41,7 @@ async def assert_sound(pages: MemoryPages) -> None:
     assert result.lost_pages == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page_size", [4096, 8192])
 def test_rows_come_back_in_every_order(page_size: int) -> None:
     pages, rows = sample(page_size)
@@ -124,6 +126,23 @@ def test_numbers_without_a_primary_index_on_them(indexed: bool) -> None:
         await again.insert({"Value": 7})
         assert [(row["Number"], row["Value"]) async for row in table.rows()] == [(1, 0), (2, 10), (3, 20), (4, 7)]
         assert await table.last_key() == b"\0\0\0\4"
+
+    run(main())
+
+
+def test_columns_indexed_before_the_numbers_do_not_matter() -> None:
+    definition = TableDefinition(
+        "T",
+        (ColumnDefinition("Number", ColumnType.LONG, autoincrement=True), ColumnDefinition("Value", ColumnType.LONG)),
+        (IndexDefinition("ByValue", ("Value",)), IndexDefinition("ByNumber", ("Number",))),
+    )
+
+    async def main() -> None:
+        pages, table = await new_table(8192, definition)
+        await table.insert({"Value": 9})
+        await Table(pages, table.schema).insert({"Value": 5})
+        assert [row["Number"] async for row in table.range("ByNumber")] == [1, 2]
+        assert [row["Value"] async for row in table.range("ByValue")] == [5, 9]
 
     run(main())
 
@@ -226,6 +245,47 @@ def test_an_index_may_leave_nulls_out_or_refuse_them() -> None:
         for _ in range(2):
             await table.insert({"Folder": 2})
         assert len([row async for row in table.range("ByTag")]) == 1, "a unique index leaves all-null keys out"
+
+    run(main())
+
+
+def test_an_index_that_takes_no_nulls() -> None:
+    async def main() -> None:
+        pages, table = await new_table()
+        indexes = tuple(
+            dataclasses.replace(index, flags=index.flags | IndexFlag.NO_NULL_SEGMENT) if index.name == "ByTag" else index
+            for index in table.schema.indexes
+        )
+        strict = Table(pages, dataclasses.replace(table.schema, indexes=indexes))
+        with pytest.raises(JetError, match="index ByTag of table Messages") as caught:
+            await strict.insert({"Folder": 1})
+        assert caught.value.code == JetCode.NullKeyDisallowed
+
+    run(main())
+
+
+def test_an_index_entry_without_its_row_leads_nowhere() -> None:
+    async def main() -> None:
+        _, table = await new_table()
+        key = await table.insert(message())
+        await table.tree.delete(key)
+        assert await table.seek("ByTag", "tag") is None
+
+    run(main())
+
+
+def test_a_value_of_the_wrong_size_is_named() -> None:
+    async def main() -> None:
+        pages, table = await new_table()
+        key = await table.insert(message(Priority=1))
+        data = await table.tree.get(key)
+        assert data is not None
+        items = decode_record(table.schema, data, pages.page_size)
+        items[table.schema.column("Priority").column_id] = Item(b"\1")
+        await table.tree.replace(key, encode_record(table.schema, items, pages.page_size))
+        with pytest.raises(JetError, match="column Priority of row 7f80000001 of table Messages") as caught:
+            await table.get(key)
+        assert caught.value.code == JetCode.NodeCorrupted
 
     run(main())
 

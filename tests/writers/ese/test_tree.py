@@ -132,6 +132,7 @@ def deep_key(number: int) -> bytes:
     return stem + bytes((number % 6,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["ascending", "descending", "random"])
 def test_trees_of_many_levels(order: str) -> None:
     async def main() -> None:
@@ -219,6 +220,7 @@ def test_a_non_unique_tree_keeps_equal_keys_in_the_order_of_their_data() -> None
 # -- shrinking ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["ascending", "descending", "random"])
 def test_a_tree_can_be_emptied_and_filled_again(order: str) -> None:
     async def main() -> None:
@@ -259,6 +261,7 @@ def test_thin_pages_are_merged() -> None:
     run(main())
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_tree_is_a_sorted_dict(data: st.DataObject) -> None:
@@ -480,6 +483,19 @@ def test_a_sibling_that_is_no_leaf_of_the_tree() -> None:
         with pytest.raises(JetError, match=rf"next of page {leaves[0]} is 4, no leaf of tree 77") as caught:
             _ = [node async for node in tree.entries()]
         assert caught.value.code == JetCode.BadPageLink
+
+    run(main())
+
+
+def test_leaves_that_go_round_end() -> None:
+    async def main() -> None:
+        tree, leaves = await two_leaves()
+        await tree.access.apply(SetLinks(leaves[0], 0, leaves[0]))
+        with pytest.raises(JetError, match="leaves of tree 77 go round") as caught:
+            _ = [node async for node in tree.entries()]
+        assert caught.value.code == JetCode.BadPageLink
+        left = await tree.access.read(leaves[0])
+        assert await tree.get(left.key(left.line_count - 1) + b"\0") is None
 
     run(main())
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,9 @@ import pytest
 
 from vss.documents import BackupType
 from vss.events import ApplicationLogged, LogsTruncated, Record
+from vss.ids import Guid
 from vss.lab import Lab
-from vss.lab.configuration import parse_configuration
+from vss.lab.configuration import VolumeTable, parse_configuration
 from vss.lab.stores import MemoryKeeper
 from vss.observe import Recorder
 from vss.plugins import plugin_host
@@ -23,7 +25,7 @@ from vss.ports import Ports
 from vss.simulation import Simulation
 from vss.simulation.faults import FaultPlan
 from vss.simulation.memory_files import MemoryFiles
-from vss.volumes import MemoryStore
+from vss.volumes import BlockStore, FaultyStore, MemoryStore, StoreEffect, StoreFault
 from vss_requestors.backup import BackupRequestor
 from vss_requestors.restore import RestoreRequestor
 from vss_requestors.results import BackupResult, RestoreResult
@@ -236,11 +238,12 @@ def play(
     text: str = LAB,
     faults: list[str] | None = None,
     keeper: MemoryKeeper | None = None,
+    disks: MemoryKeeper | None = None,
     files: MemoryFiles | None = None,
 ) -> T:
-    """Boot a lab (a new one, or what ``keeper`` holds), run ``script`` on it, shut it down."""
+    """Boot a lab (a new one, on ``disks`` if given, or what ``keeper`` holds), run ``script`` on it, shut it down."""
     configuration = parse_configuration(text.format(options=options, limits=limits, log_volume=log_volume))
-    disks = keeper or MemoryKeeper()
+    disks = keeper or disks or MemoryKeeper()
 
     async def main(ports: Ports) -> T:
         lab = Lab(configuration, ports, plugin_host().registry, disks)
@@ -256,8 +259,48 @@ def play(
     return simulation.run()
 
 
+@dataclass
+class Context:
+    """What a handler is told, for tests that call handlers themselves."""
+
+    session_id: Guid = Guid(int=1)
+    backup_type: BackupType = BackupType.FULL
+    components: Any = None
+    volumes: tuple[str, ...] = ("D:", "L:")
+
+    def is_path_affected(self, path: str) -> bool:
+        """Whether the set has the volume of ``path``."""
+        return path[:2] in self.volumes
+
+
+class FaultyKeeper(MemoryKeeper):
+    """Disks that fail where a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disks: dict[str, FaultyStore] = {}
+
+    def blank(self, table: VolumeTable) -> BlockStore:
+        """Put the fault layer over the blank store."""
+        self.disks[table.name] = FaultyStore(super().blank(table), records_writes=False)
+        self._stores[table.name] = self.disks[table.name]
+        return self.disks[table.name]
+
+    def fail(self, volume: str, effect: StoreEffect, *, is_sticky: bool = True) -> None:
+        """Let the next (or every) operation on a disk go wrong."""
+        self.disks[volume].arm(StoreFault(effect, is_sticky=is_sticky))
+
+    def heal(self, volume: str) -> None:
+        """The disk works again."""
+        self.disks[volume].disarm()
+
+
 class Kit:
     """The names above, for tests."""
+
+    Context = Context
+    MemoryKeeper = MemoryKeeper
+    FaultyKeeper = FaultyKeeper
 
     play = staticmethod(play)
     Bench = Bench

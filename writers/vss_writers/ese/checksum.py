@@ -65,6 +65,12 @@ def xe64(block: Buffer, page_number: int) -> int:
     return (high << 16 | low) << 32 | (xor ^ page_number)
 
 
+def is_zero(page: Buffer) -> bool:
+    """Whether every byte is zero."""
+    # Comparing memory is a hundred times faster than ``any`` over the bytes; most pages differ in their first word.
+    return not any(page[:PAGE_HEADER_SIZE]) and bytes(page) == bytes(len(page))
+
+
 def uses_ecc(page: Buffer) -> bool:
     """Whether the page carries the error-correcting checksum."""
     return bool(struct.unpack_from("<I", page, OFFSET_FLAGS)[0] & PageFlag.NEW_CHECKSUM_FORMAT)
@@ -131,7 +137,7 @@ BLANK = PageCheck(PageVerdict.BLANK)
 
 def verify_page(page: Buffer, page_number: int) -> PageCheck:
     """Judge one page as stored at ``page_number``."""
-    if not any(memoryview(page)[:PAGE_HEADER_SIZE]) and not any(page):
+    if is_zero(page):
         return BLANK
     if not uses_ecc(page):
         return _verify_legacy(page, page_number)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 
-from vss_writers.ese.checksum import seal_page
+from vss_writers.ese.checksum import is_zero, seal_page
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.layout import (
     LARGE_PAGE_NUMBER_OFFSET,
@@ -92,7 +92,7 @@ class Page:
     @property
     def is_blank(self) -> bool:
         """Whether the page was never formatted."""
-        return self.tag_count == 0 and not any(self.data)
+        return self.tag_count == 0 and is_zero(self.data)
 
     @property
     def dbtime(self) -> int:

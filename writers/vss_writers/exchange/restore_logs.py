@@ -130,8 +130,11 @@ def _is_own_newest(
 
 async def _join(files: FileSystem, own: _LogFolder, restored: _LogFolder, *, is_own_newest: bool) -> None:
     """Put the own logs among the restored ones; of current log and checkpoint those of the newest generation stay."""
-    if is_own_newest and own.current is None and restored.current is not None:
-        await files.remove(restored.path(restored.current))  # an own closed log has all of it
+    if is_own_newest:
+        for name in [each for each in restored.others if each not in own.others]:
+            await files.remove(restored.path(name))
+        if own.current is None and restored.current is not None:
+            await files.remove(restored.path(restored.current))  # an own closed log has all of it
     for generation in sorted(own.archived):
         name = own.archived[generation]
         await files.rename(own.path(name), restored.path(name))
@@ -140,9 +143,6 @@ async def _join(files: FileSystem, own: _LogFolder, restored: _LogFolder, *, is_
             await files.rename(own.path(name), restored.path(name))
         else:
             await files.remove(own.path(name))
-    if is_own_newest:
-        for name in [each for each in restored.others if each not in own.others]:
-            await files.remove(restored.path(name))
     if own.current is not None:
         if is_own_newest:
             await files.rename(own.path(own.current), restored.path(own.current))

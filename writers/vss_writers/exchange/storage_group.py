@@ -25,6 +25,7 @@ from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.exchange.directory import Directory
 from vss_writers.exchange.engine_events import EngineEvents
+from vss_writers.exchange.machine_files import MachineFiles
 from vss_writers.exchange.options import StorageGroupOptions
 from vss_writers.exchange.restore_logs import put_logs_back
 from vss_writers.exchange.schema import TABLES
@@ -120,6 +121,7 @@ class StorageGroup:
 
     async def _note(self, **changes: Any) -> None:
         """Change the directory as it is on the disk now; the one in memory may be of a disk that was replaced since."""
+        await self.host.files.make_directory(self.options.log_directory)
         directory = await Directory.read(self.host, self.options.log_directory)
         self.directory = await directory.changed(self.host, self.options.log_directory, **changes)
 
@@ -157,7 +159,7 @@ class StorageGroup:
         await self.settle_logs()
         self.directory = await Directory.read(self.host, options.log_directory)
         instance = await Instance.open(
-            self.host.files,
+            MachineFiles(self.host.files),
             self.parameters,
             now=self.wall_clock,
             random=self.host.ports.random.stream(f"ese:{self.host.name}"),

@@ -28,6 +28,7 @@ from vss.documents import (
     WriterMetadata,
     WriterRestore,
 )
+from vss.documents.file_sets import effective_backup_type
 from vss.errors import InconsistentSnapshotError, VolumeError, VssError, WriterError, WriterRetryableError
 from vss.events import LogRolledOver, LogsTruncated
 from vss.plugins.hosts import WriterHost
@@ -53,6 +54,9 @@ from vss_writers.exchange.store_log import (
 
 WRITER_CLASS_ID = UUID("76fe1ac4-15f7-4bcd-987e-8e1acb462fb7")
 """The class id that field reports give for the Microsoft Exchange Writer."""
+
+BACKUP_SCHEMA = BackupSchema.DIFFERENTIAL | BackupSchema.INCREMENTAL | BackupSchema.COPY
+"""What the store supports besides full backups; a log backup counts as full."""
 
 
 class ExchangeWriter(Writer):
@@ -105,7 +109,7 @@ class ExchangeWriter(Writer):
             friendly_name=self.name,
             usage=UsageType.USER_DATA,
             source=SourceType.TRANSACTION_DB,
-            backup_schema=BackupSchema.DIFFERENTIAL | BackupSchema.INCREMENTAL | BackupSchema.COPY,
+            backup_schema=BACKUP_SCHEMA,
             restore_method=RestoreMethod(RestoreMethodKind.RESTORE_IF_CAN_REPLACE, WriterRestore.ALWAYS),
             components=components_of(self._host.machine_name, self.group.options),
         )
@@ -121,7 +125,7 @@ class ExchangeWriter(Writer):
             if self._backup is not None:
                 self._log.write(BACKED_UP_ALREADY, "is being backed up already", "error")
                 raise WriterRetryableError(f"storage group '{self.group.name}' is being backed up already")
-            kind = KINDS.get(context.backup_type)
+            kind = KINDS.get(effective_backup_type(BACKUP_SCHEMA, context.backup_type))
             if kind is None:
                 raise WriterError(f"the store supports no backups of type {context.backup_type.name}")
             self._backup = GroupBackup(
@@ -205,7 +209,7 @@ class ExchangeWriter(Writer):
         before = await self.group.closed_generations()
         try:
             result = await instance.snapshot.truncate_logs(all_databases_attached=self.group.has_all_databases)
-        except JetError as error:
+        except (JetError, VolumeError) as error:
             await self._report_logs(before, str(error))
             raise
         await self._report_logs(before, result.plan.reason)

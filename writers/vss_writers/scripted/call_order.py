@@ -1,7 +1,7 @@
 """The order in which a writer may be called, checked by the writer itself: the coordinator is under test, too.
 
-The rows follow the reference ("Overview of processing a backup", "Aborting VSS operations", "CVssWriter::OnBackupShutdown"), and
-not the coordinator's own table: exactly one of Thaw and Abort after Freeze, no Abort after PostSnapshot, Abort any number of
+The rows follow the reference ("Overview of processing a backup", "Aborting VSS operations", "CVssWriter::OnBackupShutdown") and
+not the coordinator's table: exactly one of Thaw and Abort after Freeze, no Abort after PostSnapshot, Abort any number of
 times, BackupShutdown last and never to a frozen writer. Identify may come at any time and is no part of a session.
 """
 
@@ -13,7 +13,7 @@ _START = ""
 
 _FOLLOWERS: dict[str, tuple[str, ...]] = {
     # Abort and BackupShutdown may be the first thing a writer hears: whoever was to call it before may have failed to.
-    _START: ("PrepareForBackup", "PrepareForSnapshot", "Abort", "BackupShutdown", "PreRestore", "PostRestore"),
+    _START: ("PrepareForBackup", "Abort", "BackupShutdown", "PreRestore"),
     "PrepareForBackup": ("PrepareForSnapshot", "Abort", "BackupShutdown"),
     "PrepareForSnapshot": ("Freeze", "Abort", "BackupShutdown"),
     "Freeze": ("Thaw", "Abort"),

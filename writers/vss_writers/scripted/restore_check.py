@@ -89,9 +89,7 @@ def _is_restored(component: str, selected: SelectedComponent) -> bool:
     return False
 
 
-def places_of(
-    path: str, metadata: WriterMetadata, specs: Sequence[FileSpec], selected: SelectedComponent
-) -> tuple[Place, ...]:
+def places_of(path: str, metadata: WriterMetadata, specs: Sequence[FileSpec], selected: SelectedComponent) -> tuple[Place, ...]:
     """Return where the file may be, most likely first; at least one place."""
     spec = next((each for each in specs if is_in_file_set(path, each.path, each.filespec, each.recursive)), None)
     for target in selected.new_targets:

@@ -342,7 +342,8 @@ class _Check:
             self.file_set(f"{key}.file_sets[{index}]", each, component.type)
         for index, partial in enumerate(component.partial_files):
             here = f"{key}.partial_files[{index}]"
-            self.that(here, machine_file, f"{partial.path}\\{partial.filename}")
+            directory = partial.path.rstrip("\\")
+            self.that(here, machine_file, f"{directory}\\{partial.filename}")
             self.that(f"{here}.ranges", parse_ranges, partial.ranges)
         for index, differenced in enumerate(component.differenced_files):
             here = f"{key}.differenced_files[{index}]"

@@ -47,6 +47,7 @@ class RecordedSource:
             for writer in document.writers
             if writer.writer_id == WRITER_CLASS_ID and instance_id in (None, writer.instance_id)
             for component in writer.components
+            if component.backup_succeeded is not False  # nobody claims that its files are there
         )
 
     def components(self) -> Sequence[SelectedComponent]:
