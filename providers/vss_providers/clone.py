@@ -146,7 +146,7 @@ class CloneProvider(FinishedClones):
         current.stage = Stage.COMMITTED
 
     async def _catch_up(self, current: CloneSet) -> None:
-        """Copy what is different now. What becomes different meanwhile is for the next time; nothing does while writes are held."""
+        """Copy what is different now; what becomes different meanwhile is for the next time."""
         for clone in current.clones.values():
             volume, left = clone.mirror.volume, clone.mirror.dirty_bytes
             try:

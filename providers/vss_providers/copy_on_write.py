@@ -27,7 +27,6 @@ from vss.ids import Guid
 from vss.roles.provider import ProviderCapabilities, ProviderType
 from vss.roles.volume import Volume
 from vss.volumes.block_volume import BlockVolume
-from vss_providers.attached_volume import AttachedVolume
 from vss_providers.catalog_slots import SNAPSHOTS_MAX
 from vss_providers.on_disk.layout import filetime_from_ns
 from vss_providers.on_disk.store_blocks import CONTEXT_BITS, StoreInformation
@@ -98,7 +97,6 @@ class CopyOnWriteProvider(StorageManagement):
         attached = await self._attach(volume)
         try:
             self._settle()
-            self._make_room_in_count(attached, attributes)
         except VolumeError as error:
             raise as_provider_error(error, f"volume {volume.name} could not be taken up") from error
         if attached.area.reverting is not None:
@@ -111,9 +109,6 @@ class CopyOnWriteProvider(StorageManagement):
             )
         current.members.append(Member(snapshot_id, attached, attributes | DIFFERENTIAL))
         self._set = current
-
-    def _make_room_in_count(self, attached: AttachedVolume, attributes: int) -> None:
-        """Give up old shadow copies where a new one with these attributes would be one too many; nothing by default."""
 
     async def end_prepare_snapshots(self, snapshot_set_id: Guid) -> None:
         """Write the new stores behind their volumes; nothing refers to them yet.

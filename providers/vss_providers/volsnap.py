@@ -29,11 +29,6 @@ class VolsnapEvent(Enum):
         "error",
         "the shadow copies of volume {volume} were aborted: the storage could not grow because of its maximum size",
     )
-    OLDEST_DELETED_AT_COUNT = (
-        58,
-        "information",
-        "the oldest shadow copy of volume {volume} was deleted: the volume has as many as it may",
-    )
     STORAGE_OFFLINE = (60, "error", "the shadow copies of volume {volume} were aborted: its disk is gone")
     REVERT_STARTED = (64, "information", "volume {volume} is being reverted to a shadow copy")
     REVERT_RESTARTED = (65, "information", "the revert of volume {volume} to a shadow copy goes on")

@@ -138,7 +138,9 @@ def make_betest(run_on_machine: RunOnMachine = run_on_lab, files: HostFiles | No
     @click.option("--backup", is_flag=True, help="/B: back up.")
     @click.option("--restore", is_flag=True, help="/R: restore.")
     @click.option("--snapshot-only", is_flag=True, help="/Snapshot: take shadow copies, copy nothing.")
-    @click.option("--destination", type=click.Path(path_type=Path, resolve_path=True), help="/D: where sets go to, or come from.")
+    @click.option(
+        "--destination", type=click.Path(path_type=Path, resolve_path=True), help="/D: where sets go to, or come from."
+    )
     @click.option("--document", type=click.Path(path_type=Path), help="/S: the backup components document to save or load.")
     @click.option(
         "--type",

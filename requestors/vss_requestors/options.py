@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vss.documents import BackupComponents, BackupType
+from vss.documents import BackupComponents, BackupType, NewTarget
+from vss.documents.restore_options import is_private, parse_restore_options
 from vss.errors import InvalidArgumentError
 from vss.events import Record
 from vss.ids import GUID_NULL, Guid
@@ -88,8 +89,10 @@ class RestoreOptions:
         document: the document a person kept (``/S``); must be the one in the set.
         components: which of the set; everything that was backed up where empty.
         verify: check the set against manifest and verifiers first; digests are checked while copying either way.
-        restore_options: the writer's own option string, for every component.
+        restore_options: the restore options string, for every component; in the writer's own form passed on unread.
         additional_restores: more sets follow; writers put off recovery.
+        increments: sets that are restored after ``source`` in the same call, in order; recovery waits for the last.
+        new_targets: file sets that go elsewhere; their writers must support it.
         authoritative: ask for an authoritative restore; every writer must support it.
     """
 
@@ -99,6 +102,8 @@ class RestoreOptions:
     verify: bool = True
     restore_options: str = ""
     additional_restores: bool = False
+    increments: tuple[Path, ...] = ()
+    new_targets: tuple[NewTarget, ...] = ()
     authoritative: bool = False
     throttle_bytes_per_s: float | None = None
     progress: Progress | None = None
@@ -110,3 +115,5 @@ class RestoreOptions:
             InvalidArgumentError: the message names option, expectation and finding.
         """
         check_throttle(self.throttle_bytes_per_s)
+        if not is_private(self.restore_options):
+            parse_restore_options(self.restore_options)

@@ -232,7 +232,7 @@ class RestoreRun:
             entries = [entry for entry in self._set.manifest.files if each.owner in entry.owners]
             try:
                 selected = self._selected(each)
-                placements = await place_files(self._machine.files, each.metadata, each.members, selected, entries)
+                (placements, *_) = await place_files(self._machine.files, each.metadata, each.members, selected, entries)
                 self._files.extend(await copy.restore(placements))
                 each.status = FileRestoreStatus.ALL
             except VssError as error:

@@ -4,6 +4,8 @@ All files of a component are first written under temporary names and made durabl
 after the other. A failure before the first rename leaves the old files as they were. Bytes are hashed on the way and compared
 with the manifest: what verification read a minute ago is not what is trusted now.
 
+What is restored by ranges is written over a copy of the file as it is on the machine, so the rule above holds for it too.
+
 A transaction log that is on the volume already is not replaced when it is newer or has the same bytes: rolling forward needs
 it. That is the only difference between kinds of files.
 """
@@ -14,15 +16,16 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from vss.errors import BackupSetError, VssError
+from vss.errors import BackupSetError, RestoreRefusedError, VssError
 from vss.events import FileRestored
 from vss.ports import Ports
 from vss.roles.verifier import Progress
-from vss.roles.volume import FileSystem
+from vss.roles.volume import File, FileSystem
 from vss_requestors.blocking_work import finished
 from vss_requestors.copying import PIECE_BYTES, PieceHasher
 from vss_requestors.pacing import Throttle
 from vss_requestors.repository.file_source import SetFileSource
+from vss_requestors.repository.records import ManifestFile
 from vss_requestors.restore_placement import Placement
 from vss_requestors.results import RestoredFile
 
@@ -60,7 +63,8 @@ class RestoreCopy:
             PartlyRestoredError: renaming failed half-way.
             VssError: nothing was changed: a volume failed or is full, or the set does not hold what its manifest says.
         """
-        source = SetFileSource(self._ports, self._root, [each.entry for each in placements])
+        entries = dict.fromkeys(piece.entry for each in placements for piece in each.pieces)
+        source = SetFileSource(self._ports, self._root, list(entries))
         written: list[Placement] = []
         kept: dict[str, str] = {}
         self.has_renamed = False
@@ -84,7 +88,7 @@ class RestoreCopy:
 
     async def _reason_to_keep(self, source: SetFileSource, placement: Placement) -> str:
         entry, path = placement.entry, placement.destination
-        if entry.kind != "log" or not await self._files.exists(path):
+        if entry.kind != "log" or placement.is_overlay or not await self._files.exists(path):
             return ""
         stat = await self._files.stat(path)
         if stat.size_bytes == entry.size_bytes and await self._is_same(source, placement):
@@ -103,27 +107,59 @@ class RestoreCopy:
             await handle.close()
 
     async def _write(self, source: SetFileSource, placement: Placement) -> None:
-        entry, path = placement.entry, placement.destination
+        path = placement.destination
         await self._files.make_directory(path.rpartition("\\")[0] + ("\\" if path.count("\\") == 1 else ""))
+        if not placement.is_straight:
+            for entry in dict.fromkeys(piece.entry for piece in placement.pieces):
+                await self._check(source, entry)
         handle = await self._files.open(path + TEMPORARY_SUFFIX, write=True, create=True)
         try:
             await handle.truncate(0)  # a temporary file that an interrupted restore left behind
+            if placement.is_overlay:
+                await self._copy_existing(placement, handle)
             hasher = PieceHasher()
-            for offset in range(0, entry.size_bytes, PIECE_BYTES):
-                piece = await source.read(entry.machine_path, offset, min(PIECE_BYTES, entry.size_bytes - offset))
-                await handle.pwrite(offset, piece)
-                await finished(self._ports, partial(hasher.add, [piece]))
-                if self._progress is not None:
-                    self._progress(path, offset + len(piece), entry.size_bytes)
-                await self._throttle.passed(len(piece))
-            digests = hasher.digests()
-            if digests.sha256 != entry.sha256:
-                raise BackupSetError(
-                    f"'{entry.path}' changed while it was restored: SHA-256 expected {entry.sha256}, found {digests.sha256}"
-                )
+            done_bytes = 0
+            for piece in placement.pieces:
+                for start in range(0, piece.length, PIECE_BYTES):
+                    length = min(PIECE_BYTES, piece.length - start)
+                    data = await source.read(piece.entry.machine_path, piece.source_offset + start, length)
+                    await handle.pwrite(piece.offset + start, data)
+                    await finished(self._ports, partial(hasher.add, [data]))
+                    done_bytes += len(data)
+                    if self._progress is not None:
+                        self._progress(path, done_bytes, placement.size_bytes)
+                    await self._throttle.passed(len(data))
+            if placement.is_straight:
+                _compare(placement.entry, hasher)
             await handle.sync()
         finally:
             await handle.close()
+
+    async def _copy_existing(self, placement: Placement, target: File) -> None:
+        """Begin with the file as it is. Ranges of a partial file mean nothing without the rest of it."""
+        path = placement.destination
+        if not await self._files.exists(path):
+            if placement.is_straight:
+                raise RestoreRefusedError(
+                    f"the set has ranges of '{placement.entry.machine_path}' only, and '{path}' is not there to take them",
+                    hint="restore the full backup first",
+                )
+            return
+        existing = await self._files.open(path)
+        try:
+            for offset in range(0, existing.size_bytes, PIECE_BYTES):
+                await target.pwrite(offset, await existing.pread(offset, PIECE_BYTES))
+        finally:
+            await existing.close()
+
+    async def _check(self, source: SetFileSource, entry: ManifestFile) -> None:
+        """Read a file of the set that is used in parts, and compare it with the manifest."""
+        hasher = PieceHasher()
+        for each in entry.byte_ranges:
+            for offset in range(each.offset, each.end, PIECE_BYTES):
+                data = await source.read(entry.machine_path, offset, min(PIECE_BYTES, each.end - offset))
+                await finished(self._ports, partial(hasher.add, [data]))
+        _compare(entry, hasher)
 
     async def _rename(self, written: Sequence[Placement]) -> None:
         for count, placement in enumerate(written):
@@ -150,10 +186,18 @@ class RestoreCopy:
     def _report(self, placement: Placement, kept: str) -> RestoredFile:
         entry = placement.entry
         if not kept:
-            self._ports.emit(FileRestored(path=placement.destination, size_bytes=entry.size_bytes))
+            self._ports.emit(FileRestored(path=placement.destination, size_bytes=placement.size_bytes))
         return RestoredFile(
             path=entry.machine_path,
             destination=placement.destination,
-            size_bytes=entry.size_bytes,
+            size_bytes=placement.size_bytes,
             action=kept or "restored",
+        )
+
+
+def _compare(entry: ManifestFile, hasher: PieceHasher) -> None:
+    digests = hasher.digests()
+    if digests.sha256 != entry.sha256:
+        raise BackupSetError(
+            f"'{entry.path}' changed while it was restored: SHA-256 expected {entry.sha256}, found {digests.sha256}"
         )

@@ -153,6 +153,7 @@ class RestoreResult(msgspec.Struct, frozen=True, kw_only=True):
     components: tuple[RestoredComponent, ...]
     warnings: tuple[str, ...]
     exit_code: int
+    earlier: tuple[RestoreResult, ...] = ()  # the sets of the chain that were restored before this one
 
     @property
     def is_success(self) -> bool:

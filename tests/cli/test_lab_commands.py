@@ -125,7 +125,7 @@ def test_every_command_of_the_group_has_text_and_data(lab: Path, console: Consol
 def test_shadow_copies_are_shown(lab: Path, console: Console) -> None:
     assert console.betest("--lab", "lab", "/Snapshot", "/P") == 0
     assert console.vss("lab", "show", "lab") == 0
-    assert console.out.count("shadow copy ") == 2
+    assert console.out.count("\nshadow copy ") == 2
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ BAD = [
     (("vss", "lab", "show", "nowhere"), ExitCode.NOT_FOUND, "nowhere is not a lab: expected lab.toml there"),
     (("vss", "lab", "create", "lab"), ExitCode.USAGE, "lab exists and is not an empty directory"),
     (("vss", "lab", "create", "new", "--template", "none"), ExitCode.NOT_FOUND, "no lab template 'none'"),
-    (("vss", "lab", "create", "new", "--sede", "3"), ExitCode.USAGE, "No such option: --sede"),
+    (("vss", "lab", "create", "new", "--sede", "3"), ExitCode.USAGE, "No such option '--sede'"),
     (("vss", "lab", "create", "lab/lab.toml/x"), ExitCode.UNEXPECTED, "a lab cannot be made there"),
     (("vss", "lab", "shwo", "lab"), ExitCode.USAGE, "shwo"),
     (

@@ -546,6 +546,10 @@ def test_a_closed_loop_refuses() -> None:
         loop.call_soon(print)
     with pytest.raises(RuntimeError):
         loop.call_later(1, print)
+    late = asyncio.sleep(0)
+    with pytest.raises(RuntimeError):
+        loop.create_task(late)
+    late.close()
 
 
 def test_a_runner_can_use_the_loop() -> None:

@@ -17,11 +17,15 @@ class Declared(NamedTuple):
 
 
 COMMANDS: dict[str, Declared] = {
+    "admin add shadowstorage": Declared("vss.cli.shadow_storage:add_storage", "Give a volume shadow copy storage."),
+    "admin delete shadowstorage": Declared("vss.cli.shadow_storage:delete_storage", "Take shadow copy storage away."),
     "admin delete shadows": Declared("vss.cli.admin:delete_shadows", "Delete shadow copies."),
     "admin list providers": Declared("vss.cli.admin:list_providers", "List the providers."),
-    "admin list shadows": Declared("vss.cli.admin:list_shadows", "List the shadow copies."),
+    "admin list shadows": Declared("vss.cli.shadow:list_shadows", "List the shadow copies of a lab or an image."),
+    "admin list shadowstorage": Declared("vss.cli.shadow_storage:list_storage", "List the shadow copy storage."),
     "admin list volumes": Declared("vss.cli.admin:list_volumes", "List the volumes."),
     "admin list writers": Declared("vss.cli.admin:list_writers", "List the writers."),
+    "admin resize shadowstorage": Declared("vss.cli.shadow_storage:resize_storage", "Change the maximum size."),
     "completion": Declared("vss.cli.completion:completion", "Print the shell's completion script."),
     "doctor": Declared("vss.cli.doctor:doctor", "What this machine can do, and why not."),
     "lab check": Declared("vss.cli.lab:check", "Check what must hold at rest."),
@@ -37,7 +41,10 @@ COMMANDS: dict[str, Declared] = {
 
 GROUPS: dict[str, str] = {
     "admin": "What vssadmin shows and does.",
-    "admin delete": "Delete shadow copies.",
+    "admin add": "Add shadow copy storage.",
+    "admin delete": "Delete shadow copies, or their storage.",
     "admin list": "List writers, providers, shadows, volumes.",
+    "admin resize": "Resize shadow copy storage.",
     "lab": "Make a machine, look at it, let it run, break it, repair it.",
+    "shadow": "Shadow copies in images and labs: list, export, verify, expose, revert.",
 }

@@ -67,6 +67,7 @@ class SnapshotSetCreation:
         self._limits = limits
         self._session_id = str(session_id)
         self._managers = managers
+        self._freeze: FreezeWindow | None = None
         self._hold: HoldWindow | None = None
 
     @property
@@ -93,7 +94,8 @@ class SnapshotSetCreation:
                 await self._end_prepare()
             async with self._phase("prepare-snapshot"):
                 await self._send(participants, WriterEvent.PREPARE_FOR_SNAPSHOT, self._limits.prepare_snapshot_s)
-            async with self._phase("freeze"), self._freeze_window(participants) as freeze:
+            self._freeze = self._freeze_window(participants)
+            async with self._phase("freeze"), self._freeze as freeze:
                 await self._pre_commit(freeze.remaining_s())
                 self._hold = HoldWindow(self._ports, self._caller, self.volumes, self._limits.hold_window_s)
                 async with self._phase("hold"), self._hold as hold:
@@ -117,6 +119,8 @@ class SnapshotSetCreation:
         self._writable.clear()
         if self._hold is not None:  # open only when whoever held the writes died with them held
             await self._hold.release()
+        if self._freeze is not None:
+            await self._freeze.thaw_transactions()
         for error in await self.providers.abort(self._limits.abort_s):
             cause.add_note(error.message)
         for participant in participants:

@@ -18,7 +18,7 @@ from vss.coordinator.writer_status import ComponentFailure, StatusBoard, WriterS
 from vss.errors import VssError, WriterError
 from vss.events import WriterAborted, WriterAnswered, WriterCalled, WriterFroze, WriterThawed, WriterTimedOut, WriterVetoed
 from vss.hresult import WRITER_FAILURES, HResult
-from vss.ids import Guid
+from vss.ids import GUID_NULL, Guid
 from vss.machines import WriterEvent, WriterMachine, WriterState
 from vss.ports import NANOSECONDS, Ports
 from vss.roles.writer import Writer, WriterContext
@@ -95,8 +95,8 @@ class Participant:
         """The session."""
         return self._access.session_id
 
-    def status(self) -> WriterStatus:
-        """Return state and failure, whoever asks."""
+    def status(self, session_id: Guid = GUID_NULL, age_ns: int = 0, is_meaningful: bool = False) -> WriterStatus:
+        """Return state and failure, as told to a session that may be another one."""
         writer = self.writer
         return WriterStatus(
             writer.writer_class_id,
@@ -106,7 +106,10 @@ class Participant:
             self.failure,
             self.message,
             self.application_failure,
-            component_failures=self.component_failures,
+            session_id,
+            age_ns,
+            is_meaningful,
+            self.component_failures,
         )
 
     @property
@@ -132,8 +135,10 @@ class Participant:
 
     @property
     def takes_abort(self) -> bool:
-        """Whether AbortBackup reaches this writer: it took part, and PostSnapshot was not sent. It may hear Abort again."""
-        return self.is_involved and not self._is_past_post_snapshot and self._machine.allows(WriterEvent.ABORT)
+        """Whether AbortBackup reaches this writer: it prepared for the backup, and PostSnapshot was not sent. It may hear Abort
+        again: the vendor leaves open whether a failed DoSnapshotSet has sent one."""
+        is_begun = self.is_involved and self.state is not WriterState.FAILED_AT_PREPARE_BACKUP
+        return is_begun and not self._is_past_post_snapshot and self._machine.allows(WriterEvent.ABORT)
 
     def free_slot(self) -> None:
         """Nobody will ask for this session's status any more."""
@@ -175,11 +180,13 @@ class Participant:
         self._settle()
         if code is HResult.S_OK:
             code, message = context.failure, context.message
-            self.application_failure = context.application_failure or self.application_failure
+            if code is not HResult.S_OK:
+                self.application_failure = context.application_failure
         if code in _GOES_ON:
             context.keep_changes()
-            self.component_failures += context.component_failures
-            self._fail(code, message)
+            if code is not HResult.S_OK:
+                self.component_failures += context.component_failures
+                self._fail(code, message)
             self._finish_ok(event)
         else:
             self._finish_failed(event, code, message)
@@ -189,9 +196,6 @@ class Participant:
         if not self.is_involved:
             self.is_involved = True
             self.has_slot = self._board.take(self)
-        if self.has_slot:
-            self._board.note(self)
-        self.changed_ns = self._ports.clock.now_ns()
         if event is WriterEvent.PREPARE_FOR_SNAPSHOT:
             self._needs_undo = True
         elif event is WriterEvent.POST_SNAPSHOT:
@@ -223,7 +227,7 @@ class Participant:
         self._caller.log.write(8229, f"writer '{self.writer.name}' in {event.value}: {self.failure}, {message}")
 
     def _fail(self, code: HResult, message: str) -> None:
-        if code is not HResult.S_OK and not self.has_failed:  # the first cause stays; what follows must not replace it
+        if not self.has_failed:  # the first cause stays; what follows must not replace it
             self.failure, self.message = code, message
 
     def take_outcome(self, event: WriterEvent, outcome: Outcome) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from vss.coordinator.calls import Call, Caller, Outcome
 from vss.coordinator.contexts import SnapshotAttributes
-from vss.coordinator.service_log import ServiceLog
+from vss.coordinator.service_log import KERNEL, ServiceLog
 from vss.errors import (
+    BadStateError,
     InsufficientStorageError,
     NotFoundError,
     ProviderError,
@@ -83,6 +84,8 @@ def translate(provider: Provider, step: str, outcome: Outcome, log: ServiceLog) 
     text = f"{type(error).__name__}: {error}" if not isinstance(error, VssError) else error.message
     translated = _CLASSES.get(code, ProviderError)(f"provider '{provider.name}' failed in {step}: {text}", hresult=code)
     translated.__cause__ = error
+    if code is HResult.VSS_E_INSUFFICIENT_STORAGE and step == "end_prepare":
+        log.write(23, text, KERNEL)
     log.write(12294 if given is HResult.E_INVALIDARG else 12293, f"provider '{provider.name}', {step}: {given}, {text}")
     return translated
 
@@ -104,6 +107,7 @@ class ProviderSet:
         self._set_id = snapshot_set_id
         self._set_id_text = str(snapshot_set_id)  # as events carry it
         self._machines: dict[Guid, ProviderMachine] = {}
+        self._is_aborted = False
         self.providers: list[Provider] = []
 
     async def begin(self, provider: Provider, snapshot_id: Guid, volume: Volume, attributes: int, limit_s: float) -> None:
@@ -124,11 +128,13 @@ class ProviderSet:
 
         Raises:
             ProviderError: of the first provider, in order, that failed; others are attached as notes.
+            BadStateError: the set was aborted meanwhile, because its session was released.
         """
         await self._step(self.providers, phase, method, limit_s)
 
     async def abort(self, limit_s: float) -> list[ProviderError]:
         """Send AbortSnapshots to those that had EndPrepareSnapshots; return what went wrong (nothing stops an abort)."""
+        self._is_aborted = True
         call = ProviderPhase.ABORT
         due = [each for each in self.providers if self.machine_of(each).allows(call)]
         try:
@@ -149,6 +155,8 @@ class ProviderSet:
         limit_s: float,
     ) -> None:
         name = _STEPS[phase]
+        if self._is_aborted and phase is not ProviderPhase.ABORT:
+            raise BadStateError(f"shadow copy set {self._set_id} was aborted: {name} is not sent")
         calls = []
         for provider in providers:
             self.machine_of(provider).begin(phase)
@@ -164,7 +172,12 @@ class ProviderSet:
         outcomes = await self._caller.fan_out(calls, limit_s)
         first: ProviderError | None = None
         for provider, outcome in zip(providers, outcomes, strict=True):
-            self.machine_of(provider).finish(outcome.is_ok)
+            machine = self.machine_of(provider)
+            if machine.in_flight is not phase:
+                raise BadStateError(
+                    f"shadow copy set {self._set_id} was aborted while provider '{provider.name}' was in {name}"
+                )
+            machine.finish(outcome.is_ok)
             if outcome.is_ok:
                 continue
             if phase is ProviderPhase.ABORT:

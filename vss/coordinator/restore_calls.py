@@ -1,20 +1,37 @@
 """The restore calls of a session. Source: Volume Shadow Copy Service documentation, "Overview of processing a restore".
 
-    initialize_for_restore(stored document) · gather_writer_metadata · set_selected_for_restore … · pre_restore ·
-    gather_writer_status · copy files back · set_file_restore_status … · post_restore · gather_writer_status · release
+    initialize_for_restore(stored document) · gather_writer_metadata · set_selected_for_restore … · add_restore_subcomponent … ·
+    pre_restore · gather_writer_status · copy files back · add_alternative_location_mapping … · set_file_restore_status … ·
+    post_restore · gather_writer_status · release
 
 A restore cannot be aborted; a writer that refuses in PreRestore shows in the writer status and nothing may be copied for it.
+A writer that takes part only where replacing fails hears PostRestore when a chosen component of it is not wholly back in its
+own place: files went elsewhere, or their status is not ALL ("VSS_WRITERRESTORE_ENUM").
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from vss.coordinator.components_editor import ComponentKey, change_component, find_component
 from vss.coordinator.participant import Participant
 from vss.coordinator.session_core import SessionCore
-from vss.documents import BackupComponents, ComponentType, FileRestoreStatus, NewTarget, WriterRestore
-from vss.errors import NotFoundError
+from vss.documents import (
+    AlternateLocationMapping,
+    BackupComponents,
+    BackupSchema,
+    ComponentType,
+    FileRestoreStatus,
+    NewTarget,
+    RestoreSubcomponent,
+    RestoreType,
+    SelectedComponent,
+    WriterMetadata,
+    WriterRestore,
+)
+from vss.documents.selection import component_set, is_ancestor
+from vss.errors import BadStateError, InvalidArgumentError, NotFoundError, UnsupportedError
 from vss.events import SessionStarted
 from vss.ids import Guid
 from vss.machines import SessionCall, WriterEvent, WriterState
@@ -22,6 +39,8 @@ from vss.machines import SessionCall, WriterEvent, WriterState
 
 class RestoreCalls(SessionCore):
     """What a session can do once it is a restore."""
+
+    _restore_type = RestoreType.BY_COPY
 
     def initialize_for_restore(self, document: BackupComponents) -> None:
         """Make this session a restore of the backup that ``document`` describes."""
@@ -31,6 +50,22 @@ class RestoreCalls(SessionCore):
         self._ports.emit(
             SessionStarted(session_id=self._id_text, kind="restore", backup_type=document.backup_type.name.lower())
         )
+
+    @property
+    def restore_type(self) -> RestoreType:
+        """What SetRestoreState was told; BY_COPY where it was not called, or said nothing."""
+        return self._restore_type
+
+    def set_restore_state(self, restore_type: RestoreType) -> None:
+        """Say how the data comes back; before PreRestore.
+
+        Raises:
+            UnsupportedError: an import of a transportable set, which this machine does not know.
+        """
+        if restore_type is RestoreType.IMPORT:
+            raise UnsupportedError("restore type IMPORT needs transportable shadow copies, expected BY_COPY")
+        self._machine.call(SessionCall.SET_RESTORE_STATE)
+        self._restore_type = RestoreType.BY_COPY if restore_type is RestoreType.UNDEFINED else restore_type
 
     def set_selected_for_restore(
         self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, selected: bool = True
@@ -45,6 +80,33 @@ class RestoreCalls(SessionCore):
             find_component(self._document, key)
             raise NotFoundError(f"the writer {writer_id} of component '{key}' is not running on this machine")
         self._change_restored(SessionCall.SET_SELECTED_FOR_RESTORE, key, selected_for_restore=selected)
+
+    def add_restore_subcomponent(
+        self,
+        writer_id: Guid,
+        type: ComponentType,
+        logical_path: str,
+        component_name: str,
+        subcomponent: RestoreSubcomponent,
+    ) -> None:
+        """Restore a part of a selected component, and from then on only such parts of it; before PreRestore.
+
+        Raises:
+            NotFoundError: the component is not in the document, or the part is none of its parts.
+            BadStateError: the component was not selected for restore.
+            InvalidArgumentError: ``repair`` is set, which is reserved.
+        """
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        component = find_component(self._document, key)
+        part = str(ComponentKey(writer_id, type, subcomponent.logical_path, subcomponent.component_name))
+        if subcomponent.repair:
+            raise InvalidArgumentError(f"subcomponent '{part}' of component '{key}': repair is reserved, expected False")
+        if not is_ancestor(component.full_path, part):
+            raise NotFoundError(f"'{part}' is no part of component '{key}'")
+        if not component.selected_for_restore:
+            raise BadStateError(f"component '{key}' must be selected for restore before its parts are")
+        parts = (*component.restore_subcomponents, subcomponent)
+        self._change_restored(SessionCall.ADD_RESTORE_SUBCOMPONENT, key, restore_subcomponents=parts)
 
     def set_restore_options(
         self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, options: str
@@ -63,15 +125,58 @@ class RestoreCalls(SessionCore):
     def add_new_target(
         self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, target: NewTarget
     ) -> None:
-        """Restore a file set of a component elsewhere; before PreRestore."""
+        """Restore a file set of a component elsewhere; before PreRestore.
+
+        Raises:
+            NotFoundError: the document has no such component, or the component no such file set.
+            UnsupportedError: the writer's schema says nothing of new targets.
+        """
         key = ComponentKey(writer_id, type, logical_path, component_name)
-        targets = (*find_component(self._document, key).new_targets, target)
+        component = find_component(self._document, key)
+        of_class = [each for each in self._document.writers if each.writer_id == writer_id and component in each.components]
+        schema = of_class[0].backup_schema
+        if not schema & BackupSchema.WRITER_SUPPORTS_NEW_TARGET:
+            raise UnsupportedError(f"the writer {writer_id} of component '{key}' does not support new targets")
+        if not any(each.writer_id == writer_id and _has_file_set(each, component, target) for each in self._metadata):
+            raise NotFoundError(f"component '{key}' has no file set '{target.path}' '{target.filespec}'")
+        targets = (*component.new_targets, target)
         self._change_restored(SessionCall.ADD_NEW_TARGET, key, new_targets=targets)
 
     async def pre_restore(self) -> None:
         """Send PreRestore to the writers with a selected component; who refused shows in the writer status."""
         async with self._long_call(SessionCall.PRE_RESTORE):
             await self._send_restore(WriterEvent.PRE_RESTORE, self._limits.pre_restore_s)
+
+    def add_alternative_location_mapping(
+        self,
+        writer_id: Guid,
+        type: ComponentType,
+        logical_path: str,
+        component_name: str,
+        mapping: AlternateLocationMapping,
+    ) -> None:
+        """Record that files of a component went to this alternate location; between PreRestore and PostRestore."""
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        used = find_component(self._document, key).mappings_used
+        if mapping not in used:
+            used = (*used, mapping)
+        self._change_restored(SessionCall.ADD_ALTERNATIVE_LOCATION_MAPPING, key, mappings_used=used)
+
+    def set_ranges_file_path(
+        self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, index: int, path: str
+    ) -> None:
+        """Say where the ranges file of the component's partial file number ``index`` (from 0) is now.
+
+        Raises:
+            NotFoundError: the document has no such component, or the component no such partial file.
+        """
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        partial = find_component(self._document, key).partial_files
+        if not 0 <= index < len(partial):
+            raise NotFoundError(f"component '{key}' has no partial file {index}: it has {len(partial)}")
+        moved = replace(partial[index], ranges=path)
+        changed = (*partial[:index], moved, *partial[index + 1 :])
+        self._change_restored(SessionCall.SET_RANGES_FILE_PATH, key, partial_files=changed)
 
     def set_file_restore_status(
         self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, status: FileRestoreStatus
@@ -91,21 +196,43 @@ class RestoreCalls(SessionCore):
         self._document = changed
 
     async def _send_restore(self, event: WriterEvent, limit_s: float) -> None:
-        chosen = [each for each in self._restoring() if each.state is WriterState.STABLE]
+        chosen = [each for each in self._restoring(event) if each.state is WriterState.STABLE]
         outcomes = await self._caller.fan_out([each.call_for(event) for each in chosen], limit_s)
         for participant, outcome in zip(chosen, outcomes, strict=True):
             participant.take_outcome(event, outcome)
 
-    def _restoring(self) -> list[Participant]:
-        """Running writers that want restore events and have a selected component; matched by class, as instances are new."""
-        selected = {each.writer_id for each in self._document.writers if any(c.selected_for_restore for c in each.components)}
-        silent = {
+    def _restoring(self, event: WriterEvent) -> list[Participant]:
+        """Running writers that want this event and have a selected component; matched by class, as instances are new."""
+        selected: dict[Guid, list[SelectedComponent]] = {}
+        for writer in self._document.writers:
+            chosen = [each for each in writer.components if each.selected_for_restore]
+            if chosen:
+                selected.setdefault(writer.writer_id, []).extend(chosen)
+        listening = {
             each.instance_id
             for each in self._metadata
-            if each.restore_method is None or each.restore_method.writer_restore is WriterRestore.NEVER
+            if each.restore_method is not None
+            and _takes_part(each.restore_method.writer_restore, event, selected.get(each.writer_id, []))
         }
         return [
             each
             for each in self._participants
-            if each.writer.writer_class_id in selected and each.writer.instance_id not in silent
+            if each.writer.writer_class_id in selected and each.writer.instance_id in listening
         ]
+
+
+def _takes_part(writer_restore: WriterRestore, event: WriterEvent, selected: list[SelectedComponent]) -> bool:
+    if writer_restore is WriterRestore.NEVER:
+        return False
+    if writer_restore is not WriterRestore.IF_REPLACE_FAILS or event is WriterEvent.PRE_RESTORE:
+        return True
+    return any(each.mappings_used or each.file_restore_status is not FileRestoreStatus.ALL for each in selected)
+
+
+def _has_file_set(metadata: WriterMetadata, component: SelectedComponent, target: NewTarget) -> bool:
+    declared = metadata.component(component.full_path)
+    if declared is None:
+        return False
+    wanted = (target.path.rstrip("\\").lower(), target.filespec.lower(), target.recursive)
+    specs = [spec for member in component_set(metadata, declared).members for spec in member.files]
+    return any((spec.path.rstrip("\\").lower(), spec.filespec.lower(), spec.recursive) == wanted for spec in specs)

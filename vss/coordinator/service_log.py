@@ -37,6 +37,7 @@ ENTRIES: Mapping[tuple[str, int], tuple[str, str]] = {
     (SERVICE, 12366): ("error", "an exception escaped a writer's handler"),
     (KERNEL, 8): ("error", "flush-and-hold timed out waiting for the release"),
     (KERNEL, 9): ("error", "flush-and-hold timed out waiting for the file system"),
+    (KERNEL, 23): ("error", "there is no space to create a shadow copy"),
     (KERNEL, 58): ("information", "the oldest shadow copy was deleted: the volume has as many as it may"),
 }
 """(source, id) → (severity, meaning) of every entry that is written here."""

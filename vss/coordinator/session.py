@@ -134,7 +134,7 @@ class Session(SnapshotCalls, RestoreCalls):
 
     @property
     def _snapshot_attributes(self) -> int:
-        return int(self._context.attributes | self._attributes | self._recovery_attributes)
+        return int(self._context) & 0xFF | int(self._attributes) | self._recovery_attribute
 
     async def add_to_snapshot_set(self, volume: str, provider_id: Guid = GUID_NULL) -> Guid:
         """Take ``volume`` into the set with the given provider, or the one the machine chooses; return the snapshot's id.

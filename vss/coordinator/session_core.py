@@ -18,7 +18,7 @@ from vss.coordinator.creation import SnapshotSetCreation
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
 from vss.coordinator.writer_status import WriterStatus
-from vss.documents import BackupComponents, BackupType, ComponentFlags, WriterComponents, WriterMetadata
+from vss.documents import BackupComponents, BackupType, Component, ComponentFlags, WriterComponents, WriterMetadata
 from vss.documents.xml import render_backup_components
 from vss.errors import BadStateError, NotFoundError
 from vss.events import Event, PluginProblem, SessionReleased, WriterIdentified
@@ -47,6 +47,7 @@ class SessionCore:
         self._context = SnapshotContext.BACKUP
         self._attributes = SnapshotAttributes.NONE
         self._metadata: list[WriterMetadata] = []
+        self._recovering: list[tuple[Guid, Component]] = []
         self._participants: list[Participant] = []
         self._disabled_classes: list[Guid] = []
         self._disabled_instances: list[Guid] = []
@@ -178,6 +179,7 @@ class SessionCore:
             self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=text))
             return
         self._metadata.append(metadata)
+        self._recovering += [(metadata.instance_id, each) for each in metadata.components if each.flags]
         if self._is_restore:
             instance = (writer.writer_class_id, metadata.instance_name, metadata.instance_id)
             self._document = rebind_writer(self._document, *instance)
@@ -245,22 +247,19 @@ class SessionCore:
             self._ports.emit(SessionReleased(session_id=self._id_text))
 
     @property
-    def _recovery_attributes(self) -> SnapshotAttributes:
-        """AUTORECOVER where a chosen component says that it recovers in shadow copies of this purpose."""
-        if SnapshotAttributes.NO_AUTORECOVERY in self._attributes or not self._context.has_writers:
-            return SnapshotAttributes.NONE
-        is_rollback = SnapshotAttributes.ROLLBACK_RECOVERY in self._attributes or self._context.is_persistent
+    def _recovery_attribute(self) -> int:
+        """AUTORECOVER where a chosen component says that it recovers in shadow copies of this purpose, else 0."""
+        if not self._recovering or not self._context.has_writers or self._attributes & SnapshotAttributes.NO_AUTORECOVERY:
+            return 0
+        is_rollback = self._context.is_persistent or self._attributes & SnapshotAttributes.ROLLBACK_RECOVERY
         flag = ComponentFlags.APP_ROLLBACK_RECOVERY if is_rollback else ComponentFlags.BACKUP_RECOVERY
-        for metadata in self._metadata:
-            part = self._document.writer(metadata.instance_id)
-            for component in metadata.components:
-                if not component.flags & flag:
-                    continue
-                if not self._document.select_components:
-                    return SnapshotAttributes.AUTORECOVER
-                if part is not None and any(each.full_path == component.full_path for each in part.components):
-                    return SnapshotAttributes.AUTORECOVER
-        return SnapshotAttributes.NONE
+        for instance_id, component in self._recovering:
+            part = self._document.writer(instance_id)
+            chosen = () if part is None else part.components
+            is_chosen = not self._document.select_components or any(each.full_path == component.full_path for each in chosen)
+            if is_chosen and component.flags & flag:
+                return int(SnapshotAttributes.AUTORECOVER)
+        return 0
 
     async def _undo_unfinished(self) -> None:
         if self._creation is not None:

@@ -1,7 +1,7 @@
-"""The calls of a session about finished shadow copies. Source: documentation of the IVssBackupComponents methods of these names.
+"""The calls of a session about finished shadow copies.
 
-Query shows what the session's context is for; all of them in the context ALL. Getting, opening, deleting, breaking, exposing and
-reverting go by id and ask nobody for the context.
+Query shows what the session's context is for; all of them in the context ALL. Getting, opening, deleting, breaking, exposing
+and reverting go by id, whatever the context. Source: documentation of the IVssBackupComponents methods of these names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The system's own transaction managers, frozen after the last writer and thawed before the first.
 
-A machine without any (the default) skips the step, and so does a set with NOT_TRANSACTED. A manager that does not freeze or thaw
-in time fails the set. Source: Volume Shadow Copy Service documentation, "Shadow copy creation for providers" (diagram),
+A machine without any (the default) skips the step, and so does a set with NOT_TRANSACTED. A manager that does not freeze or
+thaw in time fails the set. Source: Volume Shadow Copy Service documentation, "Shadow copy creation for providers" (diagram),
 "VSS_VOLUME_SNAPSHOT_ATTRIBUTES" (NOT_TRANSACTED), error list of DoSnapshotSet.
 """
 

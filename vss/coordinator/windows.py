@@ -131,9 +131,13 @@ class FreezeWindow:
     def _elapsed_ns(self) -> int:
         return self._ports.clock.now_ns() - self._opened_ns
 
-    async def _abort_all(self, cause: str) -> None:
-        with suppress(TransactionThawError):  # it is in the log; what fails the set is known already
+    async def thaw_transactions(self) -> None:
+        """Thaw the transaction managers of a set that failed; those that do not are in the event log. Twice is harmless."""
+        with suppress(TransactionThawError):
             await self._transactions.thaw()
+
+    async def _abort_all(self, cause: str) -> None:
+        await self.thaw_transactions()
         for participant in self._participants:
             await participant.wait_timer_abort()
             participant.interrupt()
@@ -206,10 +210,7 @@ class HoldWindow:
             raise lost from error
 
     async def release(self) -> WindowError | None:
-        """Release every volume, whatever happens to one of them; return the first window that was lost. Once is enough."""
-        if not self._is_open:
-            return None
-        self._is_open = False
+        """Release every volume, whatever happens to one of them; return the first window that was lost. May come twice."""
         lost: WindowError | None = None
         log = self._caller.log
         for volume in self._volumes:
@@ -221,5 +222,7 @@ class HoldWindow:
                 log.write(12298, f"volume {volume.name}: {error}")
         if lost is not None:
             log.write(12310, str(lost))
-        log.resume()
+        if self._is_open:
+            self._is_open = False
+            log.resume()
         return lost

@@ -9,7 +9,7 @@ recent session left, with its age. Source: Volume Shadow Copy Service documentat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vss.documents import ComponentType
@@ -76,21 +76,22 @@ class StatusBoard:
         self._latest: dict[Guid, Participant] = {}
 
     def take(self, participant: Participant) -> bool:
-        """The session of ``participant`` sends its first event: give it a slot; return whether one was free."""
+        """The session of ``participant`` sends its first event, which makes it the most recent one: give it a slot.
+
+        Returns:
+            Whether one was free.
+        """
         instance_id = participant.writer.instance_id
         taken = self._taken.get(instance_id, 0)
         if taken >= self._slot_count:
             return False
         self._taken[instance_id] = taken + 1
+        self._latest[instance_id] = participant
         return True
 
     def free(self, participant: Participant) -> None:
-        """The session of ``participant`` needs its slot no longer; what it left stays visible until another event."""
+        """The session of ``participant`` needs its slot no longer; what it left stays visible until another begins."""
         self._taken[participant.writer.instance_id] -= 1
-
-    def note(self, participant: Participant) -> None:
-        """An event goes to the writer: the session of ``participant`` is the most recent from now."""
-        self._latest[participant.writer.instance_id] = participant
 
     def status_of(self, participant: Participant, *, is_meaningful: bool) -> WriterStatus:
         """Return what the session of ``participant`` reads of its writer."""
@@ -111,4 +112,4 @@ class StatusBoard:
 
     def _read(self, participant: Participant, is_meaningful: bool) -> WriterStatus:
         age_ns = self._ports.clock.now_ns() - participant.changed_ns
-        return replace(participant.status(), session_id=participant.session_id, age_ns=age_ns, is_meaningful=is_meaningful)
+        return participant.status(participant.session_id, age_ns, is_meaningful)

@@ -90,6 +90,15 @@ class FileRestoreStatus(IntEnum):
     FAILED = 3
 
 
+class RestoreType(IntEnum):
+    """VSS_RESTORE_TYPE: how a restore brings the data back; UNDEFINED counts as BY_COPY."""
+
+    UNDEFINED = 0
+    BY_COPY = 1
+    IMPORT = 2
+    OTHER = 3
+
+
 class BackupType(IntEnum):
     """VSS_BACKUP_TYPE."""
 

@@ -71,6 +71,7 @@ class Lab:
         self._volumes: dict[str, BlockVolume] = {}
         self._namespace = VolumeNamespace([])
         self._verifiers: dict[Guid, Verifier] = {}
+        self._started: list[asyncio.Event] = []
         self._choose_provider = choose_provider
         self._coordinator = Coordinator(
             ports,
@@ -234,25 +235,31 @@ class Lab:
     @asynccontextmanager
     async def under_load(self) -> AsyncIterator[None]:
         """Let the workloads work as long as the block lasts, those that only work under load too."""
+        are_working = False
         tasks = self._start_workloads(FOREVER_NS, with_those_under_load=True)
         try:
+            for started in self._started:
+                await started.wait()
+            are_working = True
             yield
         finally:
-            for workload in self.workloads.values():
-                await workload.stop()
             try:
-                for task in tasks:
-                    await task
+                if are_working:  # a workload that has not begun would not hear that it is to stop
+                    for workload in self.workloads.values():
+                        await workload.stop()
+                    for task in tasks:
+                        await task
             finally:
                 await end_tasks(tasks)
         self._tell_acknowledged()
 
     def _start_workloads(self, until_ns: int, *, with_those_under_load: bool) -> list[asyncio.Task[None]]:
         resting = [] if with_those_under_load else [each.name for each in self.configuration.workloads if each.only_under_load]
+        working = {name: each for name, each in self.workloads.items() if name not in resting}
+        self._started = [asyncio.Event() for _ in working]
         return [
-            asyncio.get_running_loop().create_task(each.run_until(until_ns), name=f"workload:{name}")
-            for name, each in self.workloads.items()
-            if name not in resting
+            asyncio.get_running_loop().create_task(_work(each, until_ns, started), name=f"workload:{name}")
+            for (name, each), started in zip(working.items(), self._started, strict=True)
         ]
 
     def _tell_acknowledged(self) -> None:
@@ -369,3 +376,8 @@ class Lab:
         assert self._choose_provider is not None, "the coordinator is told of a preference only where there is one"
         name = self._choose_provider(volume.name, int(context))
         return GUID_NULL if name is None else self.provider_id(name)
+
+
+async def _work(workload: Workload, until_ns: int, started: asyncio.Event) -> None:
+    started.set()
+    await workload.run_until(until_ns)

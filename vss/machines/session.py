@@ -255,8 +255,8 @@ STATUS_IS_MEANINGFUL = frozenset(
         SessionState.RESTORE_FAILED,
     }
 )
-"""Where GatherWriterStatus tells of this session's own last step: after PrepareForBackup, DoSnapshotSet, BackupComplete, PreRestore
-and PostRestore. Elsewhere it may show what another session left ("Determining writer status")."""
+"""Where GatherWriterStatus tells of this session's own last step: after PrepareForBackup, DoSnapshotSet, BackupComplete,
+PreRestore and PostRestore. Elsewhere it may show what another session left ("Determining writer status")."""
 
 
 def state_after_failure(state: SessionState, call: SessionCall) -> SessionState:

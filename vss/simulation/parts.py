@@ -112,7 +112,11 @@ class Timer(asyncio.TimerHandle):
     def cancel(self) -> None:
         """Make sure that the callback does not run."""
         if not self._cancelled:
-            super().cancel()
+            if self._loop.get_debug():
+                super().cancel()  # keeps a description of the callback
+            else:
+                self._cancelled = True
+                self._callback, self._args = None, ()
             if self.armed:
                 self._loop.note_cancelled_timer()
 

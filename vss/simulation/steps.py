@@ -88,7 +88,8 @@ class StepLoop(BaseLoop):
         """Start a task; without a name it is called ``Task-N``, N counted in this loop."""
         if self._task_factory is not None:
             return super().create_task(coro, name=name, context=context, **options)
-        self._check_closed()
+        if self._closed:
+            self._check_closed()
         task: SimulationTask[T] = SimulationTask.__new__(SimulationTask)
         task.number = number = self.next_number()  # before __init__, which puts the task into a set
         task.actor = ACTOR.get() if context is None else context.get(ACTOR, "")

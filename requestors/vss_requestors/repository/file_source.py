@@ -1,4 +1,7 @@
-"""The files of a backup set as verifiers see them: by machine path, read from the target again."""
+"""The files of a backup set as verifiers see them: by machine path, read from the target again.
+
+A partial file is shown as the machine had it: its ranges where they belong, zeros between them, up to the end of the last one.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +33,18 @@ class SetFileSource:
 
     async def size(self, path: str) -> int:
         """Length of the file on the target now; ``NotFoundError`` where it is missing."""
-        return await finished(self._ports, lambda: self._handle(path).size())
+        size_bytes = await finished(self._ports, lambda: self._handle(path).size())
+        entry = self._entries[path]
+        return entry.byte_ranges[-1].end if entry.ranges else size_bytes
 
     async def read(self, path: str, offset: int, length: int) -> bytes:
         """Bytes from the target; fewer only at the end of the file."""
 
         def read() -> bytes:
             handle = self._handle(path)
-            with target_errors(self._entries[path].path, "read"):
-                return handle.pread(offset, length)
+            entry = self._entries[path]
+            with target_errors(entry.path, "read"):
+                return _read_ranges(handle, entry, offset, length) if entry.ranges else handle.pread(offset, length)
 
         return await finished(self._ports, read)
 
@@ -63,3 +69,15 @@ class SetFileSource:
         for handle in self._open.values():
             handle.close()
         self._open.clear()
+
+
+def _read_ranges(handle: HostFile, entry: ManifestFile, offset: int, length: int) -> bytes:
+    ranges = entry.byte_ranges
+    data = bytearray(max(0, min(offset + length, ranges[-1].end) - offset))
+    stored = 0
+    for each in ranges:
+        start, end = max(each.offset, offset), min(each.end, offset + len(data))
+        if start < end:
+            data[start - offset : end - offset] = handle.pread(stored + start - each.offset, end - start)
+        stored += each.length
+    return bytes(data)

@@ -12,6 +12,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from vss.documents.ranges import ByteRange, parse_ranges
+
 SET_SCHEMA = "vss.set/1"
 MANIFEST_SCHEMA = "vss.manifest/1"
 
@@ -26,11 +28,12 @@ class Owner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     component: str
 
 
-class ManifestFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ManifestFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One copied file.
 
     ``quick_digests`` is one XXH3 (64 bits, 16 hexadecimal digits) per piece of 1 MiB, for fast re-reading and so that damage
-    has an offset; SHA-256 is what counts.
+    has an offset; SHA-256 is what counts. Of a partial file only ``ranges`` (``offset:length,…``, ascending) were copied; they
+    stand one behind the other, and size and digests are those of what stands there.
     """
 
     machine_path: str
@@ -41,6 +44,12 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     modified_ns: int
     kind: str  # "file", "database" or "log"
     owners: tuple[Owner, ...]
+    ranges: str = ""
+
+    @property
+    def byte_ranges(self) -> tuple[ByteRange, ...]:
+        """Which bytes of the machine's file these are, in the order in which they stand here."""
+        return parse_ranges(self.ranges) if self.ranges else (ByteRange(0, self.size_bytes),)
 
 
 class ManifestDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vss.documents import BackupComponents, WriterMetadata
+from vss.documents.ranges import within
 from vss.documents.xml import parse_backup_components, parse_writer_metadata
 from vss.errors import BackupSetError, DocumentError, InvalidArgumentError, NotFoundError
 from vss.ids import Guid
@@ -40,6 +41,8 @@ from vss_requestors.repository.records import (
 MAX_DOCUMENT_BYTES = 16 << 20
 MAX_MANIFEST_BYTES = 256 << 20
 """Larger documents are hostile: nothing that is written here comes near."""
+
+MAX_FILE_BYTES = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +209,22 @@ def _check_manifest(manifest: Manifest, record: SessionRecord) -> None:
             raise BackupSetError(f"'{MANIFEST_FILE}' gives '{entry.path}' {entry.size_bytes} bytes")
         if entry.path in seen:
             raise BackupSetError(f"'{MANIFEST_FILE}' names '{entry.path}' twice")
+        _check_ranges(entry)
         seen[entry.path] = entry.machine_path
     for document in manifest.documents:
         directory, _, name = document.path.rpartition("/")
         is_writer = directory == WRITERS_DIRECTORY and name.endswith(".xml") and "\0" not in name
         if document.path != COMPONENTS_FILE and not is_writer:
             raise BackupSetError(f"'{MANIFEST_FILE}' names the document '{document.path}', which no set has")
+
+
+def _check_ranges(entry: ManifestFile) -> None:
+    try:
+        ranges = entry.byte_ranges
+    except InvalidArgumentError as error:
+        raise BackupSetError(f"'{MANIFEST_FILE}' gives '{entry.path}' ranges that are none: {error.message}") from error
+    if within(ranges, MAX_FILE_BYTES) != ranges and entry.ranges:
+        raise BackupSetError(f"'{MANIFEST_FILE}' gives '{entry.path}' ranges that overlap or are not in order: {entry.ranges}")
+    length = sum(each.length for each in ranges)
+    if length != entry.size_bytes:
+        raise BackupSetError(f"'{MANIFEST_FILE}' gives '{entry.path}' {entry.size_bytes} bytes, its ranges have {length}")

@@ -259,11 +259,14 @@ def play(
     return simulation.run()
 
 
+ONE_SESSION = Guid(int=1)
+
+
 @dataclass
 class Context:
     """What a handler is told, for tests that call handlers themselves."""
 
-    session_id: Guid = Guid(int=1)
+    session_id: Guid = ONE_SESSION
     backup_type: BackupType = BackupType.FULL
     components: Any = None
     volumes: tuple[str, ...] = ("D:", "L:")

@@ -408,7 +408,7 @@ def test_a_crash_between_taking_files_back_and_mounting_is_finished_at_the_next_
 
 
 def test_the_set_is_made_of_the_shadow_copies_alone(kit: Any) -> None:
-    """Right after the thaw every original is overwritten; what is copied, verified and restored afterwards is as of the freeze."""
+    """Right after the thaw every original is overwritten; what is copied, verified and restored is as of the freeze."""
 
     async def script(bench: Any) -> None:
         records: list[bytes] = []
@@ -424,7 +424,7 @@ def test_the_set_is_made_of_the_shadow_copies_alone(kit: Any) -> None:
 
         bench.on(WriterFroze, lambda event: records.append(remembered(bench)))
         bench.on(WriterThawed, lambda event: destroyed.append(asyncio.ensure_future(destroy())))
-        bench.on(FileCopied, lambda event: destroyed[0].done() or copied_too_early.append(event.path))
+        bench.on(FileCopied, lambda event: copied_too_early.extend([] if destroyed[0].done() else [event.path]))
         await bench.work(60)
         backup = await bench.back_up()
 

@@ -17,6 +17,16 @@ from vss_writers.exchange.storage_group import StoreError
 PAGE = 8192
 
 
+async def deliver_until_refused(bench: Any, kept: list[int], text: str) -> StoreError:
+    """Deliver one message after the other into ``kept``; return what ended that."""
+    for _ in range(5000):
+        try:
+            kept.append(await bench.deliver(text))
+        except StoreError as error:
+            return error
+    raise AssertionError("the store was never refused anything")
+
+
 def test_a_new_group_gets_its_databases(kit: Any) -> None:
     async def script(bench: Any) -> None:
         assert [each.database for each in bench.events(DatabaseMounted)] == [kit.ONE, kit.TWO]
@@ -61,6 +71,7 @@ def test_a_group_that_the_administrator_keeps_down_stays_down_over_a_restart(kit
     kit.play(third, keeper=disks)
 
 
+@pytest.mark.slow
 def test_a_crash_loses_nothing_acknowledged(kit: Any) -> None:
     disks: list[Any] = []
 
@@ -117,6 +128,23 @@ def test_a_file_that_is_no_database_is_not_overwritten(kit: Any) -> None:
     kit.play(script)
 
 
+def test_a_database_that_cannot_be_made_keeps_the_group_down(kit: Any) -> None:
+    async def script(bench: Any) -> None:
+        await bench.dismount()
+        await bench.lab.files.remove(f"{kit.LOGS}\\directory.json")
+        for name in (kit.ONE, kit.TWO):
+            await bench.lab.files.remove(f"{kit.DATABASES}\\{name}.edb")
+        disks.fail("D:", StoreEffect.WRITE_ERROR)
+        with pytest.raises(StoreError, match="cannot be mounted"):
+            await bench.group.mount()
+        disks.heal("D:")
+
+        assert not bench.group.is_mounted
+
+    disks = kit.FaultyKeeper()
+    kit.play(script, disks=disks)
+
+
 def test_a_damaged_header_keeps_the_group_down_and_names_the_file(kit: Any) -> None:
     async def script(bench: Any) -> None:
         await bench.dismount()
@@ -135,11 +163,17 @@ def test_a_damaged_header_keeps_the_group_down_and_names_the_file(kit: Any) -> N
 def test_a_damaged_page_fails_what_meets_it_and_nothing_else(kit: Any) -> None:
     async def script(bench: Any) -> None:
         await bench.deliver("in the other database", kit.TWO)
-        await bench.deliver("x" * 3000)
-        await bench.group.dismount()
         path = f"{kit.DATABASES}\\{kit.ONE}.edb"
-        data = await bench.read(path)
-        await bench.write(path, data.replace(b"x" * 1000, b"y" * 1000))
+        await bench.group.dismount()
+        before = await bench.read(path)
+        await bench.group.mount()
+        await bench.deliver("in this one")
+        await bench.group.dismount()
+        after = bytearray(await bench.read(path))
+        for at in range(2 * PAGE, len(after), PAGE):
+            if after[at : at + PAGE] != before[at : at + PAGE]:
+                after[at + 100 : at + 200] = b"\xa5" * 100
+        await bench.write(path, bytes(after))
         await bench.group.mount()
         with pytest.raises(StoreError) as refusal:
             await bench.messages()
@@ -203,9 +237,7 @@ def test_a_disk_that_fails_takes_the_group_down_and_mounting_recovers(kit: Any, 
     async def script(bench: Any) -> None:
         kept = [await bench.deliver(f"message {number} " * 200) for number in range(5)]
         disks.fail(volume, StoreEffect.WRITE_ERROR)
-        with pytest.raises(StoreError):
-            for number in range(2000):
-                kept.append(await bench.deliver(f"more {number} " * 200))
+        await deliver_until_refused(bench, kept, "more " * 500)
         disks.heal(volume)
         assert not bench.group.is_mounted
         await bench.group.mount()
@@ -221,10 +253,8 @@ def test_a_disk_that_fails_takes_the_group_down_and_mounting_recovers(kit: Any, 
 def test_a_full_log_disk_refuses_changes_until_a_full_backup_has_made_room(kit: Any) -> None:
     async def script(bench: Any) -> None:
         kept: list[int] = []
-        with pytest.raises(StoreError) as refusal:
-            while True:
-                kept.append(await bench.deliver("a long message " * 400))
-        assert refusal.value.code is JetCode.LogDiskFull
+        refusal = await deliver_until_refused(bench, kept, "a long message " * 400)
+        assert refusal.code is JetCode.LogDiskFull
         assert bench.group.is_mounted
         assert [each.message_id for each in await bench.messages()] == kept
         assert 428 in bench.logged("ESE")
@@ -242,12 +272,14 @@ def test_a_full_log_disk_refuses_changes_until_a_full_backup_has_made_room(kit: 
 
 def test_an_operation_of_an_engine_that_is_gone_does_not_take_the_next_one_down(kit: Any) -> None:
     async def script(bench: Any) -> None:
-        with pytest.raises(StoreError):
+        async def outlive() -> None:
             async with bench.group.engine_at_work() as instance:
                 bench.group.take_down("a cable was pulled")
                 await bench.group.mount()
                 instance.check_running()
 
+        with pytest.raises(StoreError, match="-1090"):
+            await outlive()
         assert bench.group.is_mounted
         bench.group.take_down("again")
         bench.group.take_down("harmless")

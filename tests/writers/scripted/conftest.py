@@ -36,7 +36,7 @@ from vss_writers.scripted.writer import SOURCE, ScriptedWriter, make_scripted_wr
 
 T = TypeVar("T")
 
-VOLUME_BYTES = 4 << 20
+VOLUME_BYTES = 16 << 20
 TARGET = Path("/backups")
 
 FILES = (

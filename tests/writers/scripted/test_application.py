@@ -7,6 +7,7 @@ from typing import Any
 from vss.hresult import HResult
 from vss.lab.application import Application
 from vss.lab.configuration import parse_configuration
+from vss.lab.facts import facts_of
 from vss.lab.lab import Lab
 from vss.lab.stores import MemoryKeeper
 from vss.machines import WriterState
@@ -21,7 +22,7 @@ A = "D:\\Data\\a.txt"
 def test_it_is_an_application_of_the_lab(kit: Any) -> None:
     async def script(bench: Any) -> Any:
         assert isinstance(bench.writer, Application)
-        return bench.lab.describe()["writers"][0]
+        return facts_of(bench.lab)["writers"][0]
 
     facts = kit.bench(script)
 

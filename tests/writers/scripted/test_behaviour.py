@@ -1,4 +1,4 @@
-"""What our own form adds: delays, hangs, crashes, lies, failures that are set, levels and time-outs; and what is recorded of it."""
+"""What our own form adds: delays, hangs, crashes, lies, failures that are set, levels, time-outs; what is recorded of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vss.coordinator import Limits
-from vss.documents import BackupType
+from vss.documents import BackupType, ComponentType, SelectedComponent, WriterComponents
 from vss.errors import ProviderVetoError, WindowError
 from vss.hresult import HResult
 from vss.machines import WriterState
@@ -18,7 +18,6 @@ from vss_writers.scripted.backup_work import CLAIMED_NAME
 from vss_writers.scripted.call_order import CallOrder
 from vss_writers.scripted.declaration import WRITER_CLASS_ID
 from vss_writers.scripted.records import decode_record
-from vss_writers.scripted.verifier import WRITER_CLASS_ID as VERIFIED_CLASS_ID
 
 OK = (WriterState.STABLE, HResult.S_OK)
 
@@ -98,6 +97,7 @@ def test_a_freeze_slower_than_the_writers_own_time_out_fails_as_timed_out(kit: A
 def test_a_hanging_identify_keeps_the_writer_out(kit: Any) -> None:
     async def script(stage: Any) -> list[str]:
         assert await stage.backup() is None
+        await stage.ports.clock.sleep(1)  # lets the call that was given up end
         return [each.outcome for each in stage.writer.received]
 
     assert kit.play(script, step(kit, "Identify", hang=True)) == ["cancelled"]
@@ -332,7 +332,7 @@ def test_every_event_is_on_record(kit: Any) -> None:
 
 
 def test_the_verifier_is_the_writers(kit: Any) -> None:
-    assert kit.VERIFIER.writer_class_id == VERIFIED_CLASS_ID == WRITER_CLASS_ID
+    assert kit.VERIFIER.writer_class_id == WRITER_CLASS_ID
 
 
 # -- order ---------------------------------------------------------------------------------------------------------------------
@@ -394,10 +394,16 @@ def test_only_so_many_sessions_are_remembered(kit: Any) -> None:
 class Context:
     """What a handler may see of a session, for a coordinator that calls as it likes."""
 
-    def __init__(self, session_id: Any) -> None:
+    def __init__(self, session_id: Any, components: Any = None) -> None:
         self.session_id = session_id
-        self.components = None
+        self.components = components
         self.backup_type = BackupType.FULL
+
+    def is_path_affected(self, path: str) -> bool:
+        return True
+
+    def set_components(self, components: Any) -> None:
+        self.components = components
 
 
 def test_a_coordinator_that_calls_out_of_order_is_told(kit: Any) -> None:
@@ -412,6 +418,19 @@ def test_a_coordinator_that_calls_out_of_order_is_told(kit: Any) -> None:
     message, log = kit.play(script, misuses=1)
 
     assert log == [f"T1: {message}"]
+
+
+def test_a_component_that_was_never_declared_is_left_as_it_is(kit: Any) -> None:
+    async def script(stage: Any) -> Any:
+        unknown = SelectedComponent(ComponentType.FILE_GROUP, "Nobody's")
+        known = SelectedComponent(ComponentType.FILE_GROUP, "data")
+        part = WriterComponents(WRITER_CLASS_ID, stage.writer.instance_id, components=(unknown, known))
+        context: Any = Context(stage.ports.ids.guid(), part)
+        for handler in ("prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot", "backup_complete"):
+            await getattr(stage.writer, f"on_{handler}")(context)
+        return context.components.components[0] == unknown, bool(context.components.components[1].backup_metadata)
+
+    assert kit.play(script) == (True, True)
 
 
 # -- aborts --------------------------------------------------------------------------------------------------------------------
@@ -429,6 +448,7 @@ SPIT = {
 
 def test_spit_files_take_the_place_of_the_originals(kit: Any) -> None:
     async def script(stage: Any) -> Any:
+        await kit.write(stage.files, "D:\\Data\\s\\left\\over.txt", b"no original, so it is not copied again")
         seen: list[Any] = []
         data = await kit.read(stage.files, "D:\\Data\\a.txt")
 
@@ -446,7 +466,11 @@ def test_spit_files_take_the_place_of_the_originals(kit: Any) -> None:
         return seen, await stage.files.list_directory("D:\\Data\\s"), await stage.files.list_directory("D:\\Data")
 
     # At the commit: original gone, copy there, excluded file not copied. Afterwards: nothing of either.
-    assert kit.play(script, kit.options(**SPIT)) == ([(False, True, False)], ["deep"], ["deep", "s", "skip.tmp"])
+    assert kit.play(script, kit.options(**SPIT)) == (
+        [(False, True, False)],
+        ["deep", "left"],
+        ["deep", "s", "skip.tmp"],
+    )
 
 
 @pytest.mark.parametrize("delete_files", [True, False])

@@ -80,7 +80,8 @@ def test_a_failure_in_backup_complete_is_logged_and_not_reported(kit: Any, retry
         assert await attempt(stage, "BackupComplete") == (WriterState.STABLE, HResult.S_OK)
         assert stage.writer.received[-2].outcome == "failed: scripted failure 1 of 1 at BackupComplete"
         assert await attempt(stage, "BackupComplete") == (WriterState.STABLE, HResult.S_OK)
-        return stage.log(2)
+        log: list[str] = stage.log(2)
+        return log
 
     found = kit.play(script, xml("BackupComplete", retryable=retryable, numFailures="1"))
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import random
+import string
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +16,10 @@ import pytest
 from vss.documents import (
     AlternateLocationMapping,
     BackupType,
-    Component,
     ComponentType,
     FileRestoreStatus,
     FileSpec,
     NewTarget,
-    RestoreMethodKind,
     RestoreSubcomponent,
     RestoreTarget,
     SelectedComponent,
@@ -30,7 +32,7 @@ from vss_writers.scripted.content import made_bytes
 from vss_writers.scripted.declaration import declare
 from vss_writers.scripted.records import FileRecord, decode_record, encode_record
 from vss_writers.scripted.restore_check import Place, places_of
-from vss_writers.scripted.script import parse_script
+from vss_writers.scripted.script_reader import parse_script
 
 OK = (WriterState.STABLE, HResult.S_OK)
 BROKEN = (WriterState.FAILED_AT_POST_RESTORE, HResult.VSS_E_WRITERERROR_NONRETRYABLE)
@@ -235,8 +237,8 @@ def test_a_backup_without_record_is_noted(kit: Any) -> None:
         encode_record([])[:-1],
         encode_record([FileRecord(A, "Data", 1, "0" * 64, ranges="x")]),
         encode_record([FileRecord(A, "Data", -1, "0" * 64)]),
-        __import__("zlib").compress(b"[" * (17 << 20)),
-        __import__("zlib").compress(b'{"version":2,"files":[]}'),
+        zlib.compress(b"[" * (5 << 20)),
+        zlib.compress(b'{"version":2,"files":[]}'),
     ],
     ids=["text", "empty stream", "cut", "ranges", "size", "bomb", "version"],
 )
@@ -256,26 +258,20 @@ def test_a_record_from_elsewhere_is_refused(kit: Any, data: bytes) -> None:
 
 
 def test_a_record_too_long_fails_the_backup_only_where_it_is_needed(kit: Any) -> None:
-    files = [{"path": f"D:\\Data\\{number:04}.txt"} for number in range(1300)]
+    names = random.Random(1)
+    words = ["".join(names.choices(string.ascii_lowercase + string.digits, k=240)) for _ in range(300)]
+    files = [{"path": f"D:\\Data\\{word}"} for word in words]
 
     async def script(stage: Any) -> Any:
         found = await stage.backup()
         return (found.state, found.failure), stage.log(3)
 
-    # Empty files all have one digest; what makes the record long here is that paths differ.
-    from vss_writers.scripted import backup_work
-
-    limit = backup_work.RECORD_BYTES_MAX
-    backup_work.RECORD_BYTES_MAX = 100
-    try:
-        needed = kit.play(script, kit.options(files=files[:20]))
-        unneeded = kit.play(script, kit.options(files=files[:20], check_includes=False))
-    finally:
-        backup_work.RECORD_BYTES_MAX = limit
+    needed = kit.play(script, kit.options(files=files))
+    unneeded = kit.play(script, kit.options(files=files, check_includes=False))
 
     assert needed[0] == (WriterState.FAILED_AT_POST_SNAPSHOT, HResult.VSS_E_WRITERERROR_NONRETRYABLE)
     assert unneeded[0] == OK
-    assert unneeded[1][0].startswith("T1: component 'Data': the record of 20 files takes ")
+    assert unneeded[1][0].startswith("T1: component 'Data': the record of 300 files takes ")
 
 
 # -- partial and differenced files ---------------------------------------------------------------------------------------------
@@ -363,8 +359,8 @@ MAPPING = AlternateLocationMapping("D:\\Data", "*", False, "D:\\Other")
 SPECS = (FileSpec("D:\\Data", "*"),)
 
 
-def places(method: str, selected: SelectedComponent, *, with_mapping: bool = True) -> tuple[Place, ...]:
-    mappings = [{"path": "D:\\Data", "alternate_path": "D:\\Other"}] if with_mapping else []
+def places(method: str, selected: SelectedComponent, *, mapped: str = "*") -> tuple[Place, ...]:
+    mappings = [{"path": "D:\\Data", "filespec": mapped, "alternate_path": "D:\\Other"}]
     script = parse_script({"restore_method": {"method": method, "mappings": mappings}}, "test")
     return places_of(A, declare(script, "T1"), SPECS, selected)
 
@@ -397,10 +393,21 @@ def test_where_a_file_may_be_follows_method_target_and_mappings(method: str, cha
     assert places(method, replace(SELECTED, **changes)) == expected
 
 
-def test_without_a_mapping_a_file_belongs_home() -> None:
-    assert places("RESTORE_TO_ALTERNATE_LOCATION", SELECTED, with_mapping=False) == (HOME,)
-    assert places("RESTORE_IF_CAN_REPLACE", SELECTED, with_mapping=False) == (HOME,)
-    assert RestoreMethodKind.RESTORE_IF_CAN_REPLACE.name == "RESTORE_IF_CAN_REPLACE"
+@pytest.mark.parametrize("method", ["RESTORE_TO_ALTERNATE_LOCATION", "RESTORE_IF_CAN_REPLACE"])
+def test_without_a_mapping_that_fits_a_file_belongs_home(method: str) -> None:
+    assert places(method, SELECTED, mapped="b*") == (HOME,)
+
+
+def test_a_component_that_is_not_selected_is_not_checked(kit: Any) -> None:
+    async def script(stage: Any) -> Any:
+        await stage.backup()
+        context: Any = SimpleNamespace(session_id=stage.ports.ids.guid(), components=stage.stored.writers[0])
+        await stage.files.remove(A)
+        await stage.writer.on_pre_restore(context)
+        await stage.writer.on_post_restore(context)
+        return stage.writer.received[-1].outcome
+
+    assert kit.play(script) == "done"
 
 
 SUB = {

@@ -13,7 +13,8 @@ from vss.ports import Ports
 from vss.simulation import MemoryFiles, run
 from vss_writers.scripted.configuration import load_script
 from vss_writers.scripted.declaration import declare
-from vss_writers.scripted.script import Script, parse_script, parse_toml
+from vss_writers.scripted.script import Script
+from vss_writers.scripted.script_reader import parse_script, parse_toml
 
 FILE_SET = {"path": "D:\\Data"}
 
@@ -81,10 +82,14 @@ def test_a_refusal_names_the_key(data: dict[str, Any], reason: str) -> None:
     assert caught.value.message.startswith("writer.toml: ")
 
 
-def test_a_time_needs_its_offset() -> None:
-    text = "[[components]]\nname = 'D'\n[[components.differenced_files]]\npath = 'D:\\Data'\nsince = 2026-01-05T08:00:00"
+@pytest.mark.parametrize(
+    ("since", "reason"),
+    [("2026-01-05T08:00:00", "expected a time with its offset"), ("1600-01-05T08:00:00Z", "1600-01-05 lies before 1601-01-01")],
+)
+def test_a_time_has_an_offset_and_is_a_file_time(since: str, reason: str) -> None:
+    text = f"[[components]]\nname = 'D'\n[[components.differenced_files]]\npath = 'D:\\Data'\nsince = {since}"
 
-    with pytest.raises(ConfigurationError, match=r"differenced_files\[0\].since: expected a time with its offset"):
+    with pytest.raises(ConfigurationError, match=rf"differenced_files\[0\].since: {reason}"):
         parse_script(parse_toml(text.encode(), "writer.toml"), "writer.toml")
 
 

@@ -1,14 +1,15 @@
-"""The verifier on a shadow copy, on a backup set, and on files it has no record of; and requestors that copy the live volume."""
+"""The verifier on a shadow copy, on a backup set, and without a record; requestors that copy the live volume."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from vss.documents import BackupComponents, ComponentType, SelectedComponent, WriterComponents
+from vss.documents import BackupComponents, BackupType, ComponentType, SelectedComponent, WriterComponents
 from vss.errors import NotFoundError, VssError, WriterError
 from vss.exit_codes import ExitCode
 from vss.hresult import HResult
@@ -78,8 +79,6 @@ def document(*records: FileRecord, **changes: Any) -> BackupComponents:
 
 
 def record_of(path: str, data: bytes, ranges: str = "") -> FileRecord:
-    import hashlib
-
     return FileRecord(path, "Data", len(data), hashlib.sha256(data).hexdigest(), ranges)
 
 
@@ -165,8 +164,6 @@ def test_it_judges_a_shadow_copy_without_the_writer(kit: Any) -> None:
     async def script(bench: Any) -> VerificationReport:
         async with bench.lab.open_session() as session:
             session.initialize_for_backup()
-            from vss.documents import BackupType
-
             session.set_backup_state(select_components=True, bootable_system_state=False, backup_type=BackupType.FULL)
             for metadata in await session.gather_writer_metadata():
                 for each in metadata.components:
@@ -244,7 +241,7 @@ def test_metadata_that_lies_is_found(kit: Any) -> None:
 
 
 class LiveMachine:
-    """A machine whose sessions give out the live volume where a shadow copy is asked for: a requestor that copies the original."""
+    """A machine whose sessions give out the live volume for the shadow copy: what is run on it copies the originals."""
 
     def __init__(self, lab: Any) -> None:
         self._lab = lab

@@ -17,8 +17,9 @@ from vss.documents import (
     WriterRestore,
 )
 from vss.errors import DocumentError
-from vss_writers.scripted.declaration import declare, differenced_files_of, filetime, partial_files_of
-from vss_writers.scripted.script import Script, parse_script
+from vss_writers.scripted.declaration import declare, differenced_files_of, partial_files_of
+from vss_writers.scripted.script import Script, filetime
+from vss_writers.scripted.script_reader import parse_script
 from vss_writers.scripted.xml_configuration import parse_xml
 
 METHOD = '<RestoreMethod method="RESTORE_IF_CAN_REPLACE" writerRestore="always" rebootRequired="no"/>'
@@ -60,8 +61,8 @@ def test_what_is_not_said_is_off_but_new_targets() -> None:
 
 
 def test_every_attribute_of_the_root_is_taken() -> None:
-    switches = "deleteFiles deletePartialFiles deleteDifferencedFiles checkIncludes checkExcludes".split()
-    supports = "supportsCopy supportsDifferential supportsIncremental supportsLog".split()
+    switches = ["deleteFiles", "deletePartialFiles", "deleteDifferencedFiles", "checkIncludes", "checkExcludes"]
+    supports = ["supportsCopy", "supportsDifferential", "supportsIncremental", "supportsLog"]
     script = script_of(
         "",
         'usage="OTHER" verbosity="high" supportsNewTarget="no" ' + " ".join(f'{each}="yes"' for each in switches + supports),
@@ -131,7 +132,8 @@ def test_partial_and_differenced_files() -> None:
     script = script_of(
         component(
             '<PartialFile path="D:\\Data" filespec="p.bin" ranges="0:5,0x64:20"/>'
-            '<DifferencedFile path="D:\\Data" filespec="*.txt" year="2007" month="1" day="22" hour="12" minute="44" second="17"/>'
+            '<DifferencedFile path="D:\\Data" filespec="*.txt"'
+            ' year="2007" month="1" day="22" hour="12" minute="44" second="17"/>'
         )
     )
     since = filetime(datetime.datetime(2007, 1, 22, 12, 44, 17, tzinfo=datetime.UTC))
@@ -205,6 +207,13 @@ REFUSED = [
         "'x' is no number",
     ),
     (component('<Dependency writerId="nobody" componentName="x"/>'), 4, "attribute 'writerId' of Dependency"),
+    (
+        component(
+            '<DifferencedFile path="D:\\Data" filespec="*" year="1600" month="1" day="2" hour="1" minute="4" second="1"/>'
+        ),
+        4,
+        "1600-01-02 lies before 1601-01-01",
+    ),
     ('<FailEvent writerEvent="Freez" retryable="no"/>', 3, "unknown word 'Freez', expected one of Identify"),
     ('<FailEvent writerEvent="Freeze" numFailures="-1"/>', 3, "'-1' is no number"),
     ('<FailEvent writerEvent="Freeze" hresult="VSS_E_BAD_STATE"/>', 3, "'VSS_E_BAD_STATE' is not for writers"),
@@ -242,7 +251,7 @@ def test_a_refusal_names_line_and_reason(inside: str, line: int, reason: str) ->
     ],
 )
 def test_a_file_of_another_kind_is_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(DocumentError, match="writer.xml") as caught:
+    with pytest.raises(DocumentError, match=r"writer\.xml") as caught:
         parse_xml(data, "writer.xml")
 
     assert reason in caught.value.message

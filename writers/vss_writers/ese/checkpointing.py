@@ -88,7 +88,12 @@ class Checkpointer:
         limit = None if self._has_many_dirty else self._position_before(self._parameters.checkpoint_depth // 2)
         for database in self._databases:
             pages = database.pages
-            await pages.file.change_header(dbtime=pages.dbtime, objid_last=pages.objid_last)
+            await pages.file.change_header(
+                dbtime=pages.dbtime,
+                objid_last=pages.objid_last,
+                generation_max_required=max(database.header.generation_max_required, self.waypoint),
+                generation_max_committed=self._stream.generation,
+            )
             await pages.write_behind(limit, self.waypoint)
         await self.write()
 
@@ -114,14 +119,14 @@ class Checkpointer:
         position = self.oldest_needed()
         for database in self._databases:
             await self._write_header(database, position)
-        self._checkpoint = replace(
+        checkpoint = replace(
             self._checkpoint,
             position=position,
             signature=self._stream.header.signature,
             parameters=self._parameters.engine_parameters(),
             attachments=self.attachments(),
         )
-        await write_checkpoint(self._files, self._parameters.checkpoint_path, self._checkpoint)
+        await self._write_file(checkpoint)
         if self._parameters.circular and not self._holds_logs():
             await self._remove_logs_below(position.generation)
 
@@ -141,8 +146,12 @@ class Checkpointer:
 
     async def note_backup(self, **changes: LogPosition | LogTime) -> None:
         """Put backup positions into the checkpoint file."""
-        self._checkpoint = replace(self._checkpoint, **changes)  # type: ignore[arg-type] # names are checked by the dataclass
-        await write_checkpoint(self._files, self._parameters.checkpoint_path, self._checkpoint)
+        await self._write_file(replace(self._checkpoint, **changes))  # type: ignore[arg-type] # names are checked by the dataclass
+
+    async def _write_file(self, checkpoint: Checkpoint) -> None:
+        # Believed only once it is durable: logs below it may be deleted then.
+        await write_checkpoint(self._files, self._parameters.checkpoint_path, checkpoint)
+        self._checkpoint = checkpoint
 
     async def _remove_logs_below(self, generation: int) -> None:
         logs = await list_logs(self._files, self._parameters.log_directory, self._parameters.base_name)

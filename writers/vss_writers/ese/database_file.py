@@ -9,7 +9,8 @@ Sources: published engine, io.cxx; checksum rules as in ``checksum``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from vss_writers.ese.checksum import PageVerdict, correct_page, verify_page
@@ -59,14 +60,10 @@ class DatabaseFile:
             JetError: ``DiskIO`` or ``DiskFull``.
         """
         page = header.pack()
-        try:
+        with self._io(0):
             for copy in range(HEADER_PAGES):
                 await self._file.pwrite(copy * self.page_size, page)
                 await self._file.sync()
-        except JetError:
-            raise
-        except Exception as error:
-            raise self._io_error(error, 0) from error
         self.header = header
 
     async def change_header(self, **changes: object) -> None:
@@ -82,12 +79,8 @@ class DatabaseFile:
             JetError: ``ReadVerifyFailure`` for a wrong checksum or page number, ``DiskIO`` where the device failed.
         """
         offset = page_offset(page_number, self.page_size)
-        try:
+        with self._io(offset, page_number):
             data = await self._file.pread(offset, self.page_size)
-        except JetError:
-            raise
-        except Exception as error:
-            raise self._io_error(error, offset, page_number) from error
         if len(data) < self.page_size:
             # A file cut in the middle of a page holds none of it; a page behind the end was never written.
             return bytes(self.page_size), False
@@ -114,26 +107,22 @@ class DatabaseFile:
         Raises:
             JetError: ``DiskFull``, ``DiskIO``; pages may be half written then, and the guard holds them.
         """
-        try:
+        with self._io(0):
             await self._guard.write(self.header.signature, position, self.page_size, pages)
             for first, data in _runs(pages, self.page_size):
                 await self._file.pwrite(page_offset(first, self.page_size), data)
             await self._file.sync()
-        except JetError:
-            raise
-        except Exception as error:
-            raise self._io_error(error, 0) from error
 
     async def mend(self, guarded: GuardedPages) -> list[int]:
         """Put guarded images in place of pages that are not newer; return the numbers of those that differed."""
         mended: list[int] = []
-        for number, image in sorted(guarded.images.items()):
-            stored = await self._file.pread(page_offset(number, self.page_size), self.page_size)
-            if stored == image or _is_newer(stored, image, number):
-                continue
-            await self._file.pwrite(page_offset(number, self.page_size), image)
-            mended.append(number)
-        await self._file.sync()
+        with self._io(0):
+            for number, image in sorted(guarded.images.items()):
+                stored = await self._file.pread(page_offset(number, self.page_size), self.page_size)
+                if stored != image and not _is_newer(stored, image, number):
+                    await self._file.pwrite(page_offset(number, self.page_size), image)
+                    mended.append(number)
+            await self._file.sync()
         return mended
 
     async def resize(self, count: int) -> None:
@@ -144,25 +133,32 @@ class DatabaseFile:
         """
         if self._file.size_bytes == (count + HEADER_PAGES) * self.page_size:
             return
-        try:
+        with self._io(page_offset(count, self.page_size)):
             await self._file.truncate((count + HEADER_PAGES) * self.page_size)
-        except Exception as error:
-            raise self._io_error(error, page_offset(count, self.page_size)) from error
 
     async def sync(self) -> None:
-        """Make everything written durable."""
-        await self._file.sync()
+        """Make everything written durable; raises as ``write_pages``."""
+        with self._io(0):
+            await self._file.sync()
 
     async def close(self) -> None:
         """Release the file."""
         await self._file.close()
 
-    def _io_error(self, error: Exception, offset: int, page_number: int | None = None) -> JetError:
-        if self._is_full(error):
-            self._on_event(EngineEvent(424, "the disk of a database is full", Severity.ERROR, self.path))
-            return JetError(JetCode.DiskFull, str(error), path=self.path)
-        self._on_event(EngineEvent(481, f"the device failed: {error}", Severity.ERROR, self.path, (("offset", offset),)))
-        return JetError(JetCode.DiskIO, str(error), path=self.path, page_number=page_number, offset=offset)
+    @contextmanager
+    def _io(self, offset: int, page_number: int | None = None) -> Iterator[None]:
+        """Turn whatever the file system raises into ``DiskFull`` (event 424) or ``DiskIO`` (event 481)."""
+        try:
+            yield
+        except JetError:
+            raise
+        except Exception as error:
+            if self._is_full(error):
+                self._on_event(EngineEvent(424, "the disk of a database is full", Severity.ERROR, self.path))
+                raise JetError(JetCode.DiskFull, str(error), path=self.path) from error
+            values = (("offset", offset),)
+            self._on_event(EngineEvent(481, f"the device failed: {error}", Severity.ERROR, self.path, values))
+            raise JetError(JetCode.DiskIO, str(error), path=self.path, page_number=page_number, offset=offset) from error
 
     def _emit(self, event_id: int, text: str, severity: Severity, page_number: int, value: int) -> None:
         offset = page_offset(page_number, self.page_size)

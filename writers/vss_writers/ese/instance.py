@@ -43,6 +43,7 @@ from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.recovery import Recovery, recover_database
 from vss_writers.ese.recovery_report import RecoveryOptions, RecoveryReport
+from vss_writers.ese.shielding import uninterrupted
 from vss_writers.ese.snapshot import Snapshots
 from vss_writers.ese.transaction import SESSION, Transaction, TransactionLog, commit_record, rollback_record
 
@@ -297,6 +298,7 @@ class Instance:
         )
         database = Database(pages)
         self.databases.append(database)
+        await self.checkpointer.write()  # the checkpoint file names what is attached
         return database
 
     async def detach_database(self, path: str) -> None:
@@ -305,6 +307,10 @@ class Instance:
         Raises:
             JetError: ``DatabaseNotFound``; what writing raises.
         """
+        await uninterrupted(self._detach(path))
+        self.emit(EngineEvent(327, "a database was detached", path=path))
+
+    async def _detach(self, path: str) -> None:
         self.check_running()
         async with self.writer:
             self.check_running()
@@ -313,15 +319,14 @@ class Instance:
             await self.checkpointer.write_everything(database)
             position = await self._stream.append(DetachDatabase(SESSION, database.dbid, path).pack())
             await self._stream.flush()
-            await pages.file.write_header(
-                detached_header(
-                    database.header, position=position, time=self.log_time(), dbtime=pages.dbtime, objid_last=pages.objid_last
-                )
-            )
-            await pages.file.close()
+            # From here on no record may concern it, even if its header cannot be written: recovery does that then.
             database.is_attached = False
             self.databases.remove(database)
-        self.emit(EngineEvent(327, "a database was detached", path=path))
+            header = detached_header(
+                database.header, position=position, time=self.log_time(), dbtime=pages.dbtime, objid_last=pages.objid_last
+            )
+            await pages.file.write_header(header)
+            await pages.file.close()
 
     # -- transactions ----------------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ from vss_writers.ese.log_preparation import (
 )
 from vss_writers.ese.log_reader import LoadedLog, position_at
 from vss_writers.ese.log_records import End, FlushCheck
+from vss_writers.ese.shielding import uninterrupted
 
 T = TypeVar("T")
 
@@ -68,6 +69,7 @@ class LogStream:
         self._file = file
         self._lock = asyncio.Lock()
         self._error: JetError | None = None
+        self._is_rolling = False
         self._start_buffer(LOG_HEADER_SIZE, bytearray(CHECKSUM_SIZE), LOG_HEADER_SIZE)
         self._flushed = self.position
         self.flush_count = 0
@@ -125,7 +127,7 @@ class LogStream:
         if LOG_HEADER_SIZE + CHECKSUM_SIZE + len(record) + _CLOSING_ROOM > self._header.file_size_bytes:
             detail = f"record of {len(record)} bytes in a log of {self._header.file_size_bytes}"
             raise JetError(JetCode.LogBufferTooSmall, detail, path=self._file.path)
-        while self._base + len(self._buffer) + len(record) + _CLOSING_ROOM > self._header.file_size_bytes:
+        while self._is_rolling or self._base + len(self._buffer) + len(record) + _CLOSING_ROOM > self._header.file_size_bytes:
             await self.roll_over()
         self._check_running()
         position = self.position
@@ -139,8 +141,10 @@ class LogStream:
             JetError: ``LogWriteFail`` or ``LogDiskFull``; the stream is down afterwards.
         """
         end = self.position
-        if self._is_durable(end, through):
-            return
+        if not self._is_durable(end, through):
+            await uninterrupted(self._flush(end, through))
+
+    async def _flush(self, end: LogPosition, through: LogPosition | None) -> None:
         async with self._lock:
             if not self._is_durable(end, through):
                 await self._write_out()
@@ -149,16 +153,25 @@ class LogStream:
         return self._flushed >= end if through is None else self._flushed > through
 
     async def roll_over(self) -> None:
-        """Close the current generation and begin the next.
+        """Close the current generation and begin the next; where that is going on already, wait for it.
 
         Raises:
             JetError: ``LogSequenceEnd``; ``LogDiskFull`` when not even a reserve log is left; ``LogWriteFail``.
         """
+        await uninterrupted(self._roll_over(self.generation))
+
+    async def _roll_over(self, generation: int) -> None:
         async with self._lock:
             self._check_running()
-            header = await self._guard(self._next_generation())
-        await self._owner.on_new_generation(header)
-        await self._guard(self._prepare_temporary())
+            if self.generation != generation:
+                return
+            self._is_rolling = True
+            try:
+                header = await self._guard(self._next_generation())
+                await self._owner.on_new_generation(header)
+                await self._guard(self._prepare_ahead())
+            finally:
+                self._is_rolling = False
 
     async def close(self) -> None:
         """Release the file; nothing is written."""
@@ -255,6 +268,14 @@ class LogStream:
             if not self._owner.is_out_of_space(error):
                 raise
             await self._take_reserve(temporary, error)
+
+    async def _prepare_ahead(self) -> None:
+        """Have the next log ready early. Where there is no room the generation that has just begun can still be written."""
+        try:
+            await self._prepare_temporary()
+        except Exception as error:
+            if not self._owner.is_out_of_space(error):
+                raise
 
     async def _take_reserve(self, temporary: str, error: Exception) -> None:
         if await self._files.exists(temporary):

@@ -116,19 +116,9 @@ class Recovery:
         first = await self._first_generation(logs, last_header, checkpoint, headers)
         last = await load_last(self._files, logs, self._on_event)
         self._on_event(EngineEvent(300, f"recovery begins at generation {first:#x}", values=(("generation", first),)))
-        scope = RedoScope(
-            signature=signature,
-            generation_first=first,
-            logs_end=last.end_position,
-            page_size=self._parameters.page_size,
-            paths=paths,
-            accept_lost_logs=self._options.accept_lost_logs,
-            cache_pages=self._parameters.cache_pages,
-        )
-        redo = self._make_redo(scope)
+        redo, first = await self._redo_all(logs, last, paths, first)
         self._redo = redo
         try:
-            await replay(self._files, self._parameters, logs, last, scope, redo, self._on_event)
             ignored = self._check_attached(redo)
             stream = await self._open_stream(logs, last, signature)
             await self._finish(stream, redo)
@@ -137,6 +127,31 @@ class Recovery:
         self._report = make_report(first, last, redo.counts, self._report.databases, tuple(ignored))
         self._on_event(EngineEvent(302, "recovery is done"))
         return stream
+
+    async def _redo_all(self, logs: LogDirectory, last: LoadedLog, paths: dict[Signature, str], first: int) -> tuple[Redo, int]:
+        """Redo from ``first``, or from an earlier generation where a database turns up in the logs that needs it."""
+        while True:
+            scope = RedoScope(
+                signature=last.header.signature,
+                generation_first=first,
+                logs_end=last.end_position,
+                page_size=self._parameters.page_size,
+                paths=paths,
+                accept_lost_logs=self._options.accept_lost_logs,
+                cache_pages=self._parameters.cache_pages,
+            )
+            redo = self._make_redo(scope)
+            try:
+                await replay(self._files, self._parameters, logs, last, scope, redo, self._on_event)
+            except BaseException:
+                await redo.release()
+                raise
+            needed = [generation_needed(header, scope.signature) for header in redo.refused_headers()]
+            earlier = [generation for generation in needed if (logs.lowest or first) <= generation < first]
+            if not earlier:
+                return redo, first
+            await redo.release()
+            first = min(earlier)
 
     def _make_redo(self, scope: RedoScope) -> Redo:
         return Redo(
@@ -201,7 +216,7 @@ class Recovery:
                 self._on_event(EngineEvent(450, text, Severity.ERROR, self._parameters.log_directory))
                 raise JetError(JetCode.MissingPreviousLogFile, text, path=self._parameters.checkpoint_path)
         for path, header in headers:
-            needed = _generation_needed(header, last_header.signature)
+            needed = generation_needed(header, last_header.signature)
             if 0 < needed < first:
                 first = max(needed, lowest)
                 self._on_event(
@@ -311,7 +326,7 @@ _CHECKPOINT_UNUSABLE = 301
 """No event of the vendor's fits; reported as a step of the replay."""
 
 
-def _generation_needed(header: DatabaseHeader, signature: Signature) -> int:
+def generation_needed(header: DatabaseHeader, signature: Signature) -> int:
     """Lowest generation a database needs, or 0 for none."""
     if header.log_signature != signature:
         return 0

@@ -123,6 +123,12 @@ class Redo:
         """The database with this signature, if the logs mentioned it."""
         return self._known.get(signature)
 
+    def refused_headers(self) -> list[DatabaseHeader]:
+        """Headers of databases that could be opened but not brought forward from here."""
+        return [
+            database.header for database in self._known.values() if database.problem is not None and database.file is not None
+        ]
+
     async def flush(self, database: RedoDatabase) -> None:
         """Write all changed pages of a database and make them durable."""
         assert database.file is not None, f"database is not open: {database.path}"

@@ -22,12 +22,12 @@ from vss.documents import (
 from vss.documents.file_sets import is_backed_up, needs_snapshot
 from vss.documents.machine_paths import is_in_file_set
 from vss.documents.selection import ComponentSet, component_set
-from vss.errors import NotFoundError, WriterError
+from vss.errors import InvalidArgumentError, NotFoundError, WriterError
 from vss.roles.volume import FileSystem
 from vss_writers.scripted.content import copy_file, find_files
 from vss_writers.scripted.declaration import differenced_files_of, partial_files_of
 from vss_writers.scripted.plan import PlanKind, PlannedFile, PlanRules, plan_files, type_for_files
-from vss_writers.scripted.records import RECORD_BYTES_MAX, FileRecord, TakenFile, encode_record, take
+from vss_writers.scripted.records import FileRecord, TakenFile, encode_record, take
 from vss_writers.scripted.script import Script
 
 CLAIMED_NAME = "claimed and never there.dat"
@@ -139,12 +139,12 @@ class BackupWork:
             records = [each.record for each in part.taken]
             if has_lie and not changed:
                 records.append(_claimed(part.chosen))
-            data = encode_record(records)
-            if len(data) > RECORD_BYTES_MAX:
-                text = f"component '{selected.full_path}': the record of {len(records)} files takes {len(data)} bytes"
-                text += f", expected at most {RECORD_BYTES_MAX}"
+            try:
+                data = encode_record(records)
+            except InvalidArgumentError as error:
+                text = f"component '{selected.full_path}': {error.message}"
                 if self._script.check_includes:
-                    raise WriterError(text)
+                    raise WriterError(text) from error
                 notes.append(text)
                 data = b""
             changed.append(

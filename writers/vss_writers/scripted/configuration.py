@@ -17,7 +17,8 @@ from typing import Any
 
 from vss.errors import ConfigurationError
 from vss.plugins.hosts import WriterHost
-from vss_writers.scripted.script import Script, parse_script, parse_toml
+from vss_writers.scripted.script import Script
+from vss_writers.scripted.script_reader import parse_script, parse_toml
 from vss_writers.scripted.xml_configuration import parse_xml
 
 _SOURCES = ("configuration", "xml")

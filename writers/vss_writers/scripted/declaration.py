@@ -6,7 +6,6 @@ Logical paths and component names must be unique over all instances on a machine
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -26,7 +25,15 @@ from vss.documents import (
 )
 from vss.documents.xml_words import COMPONENT_TYPE, SOURCE, USAGE, WRITER_RESTORE
 from vss.ids import GUID_NULL
-from vss_writers.scripted.script import RESTORE_METHODS, ComponentTable, FileSetTable, Script, TypeWord, machine_directory
+from vss_writers.scripted.script import (
+    RESTORE_METHODS,
+    ComponentTable,
+    FileSetTable,
+    Script,
+    TypeWord,
+    filetime,
+    machine_directory,
+)
 
 WRITER_CLASS_ID = UUID("5affb034-969f-4919-8875-88f830d0ef89")
 """The class id of the vendor's test writer, so that selection files written for it fit."""
@@ -40,7 +47,6 @@ _SCHEMA = {
 }
 _KINDS = {"file": FileSpecKind.FILE_LIST, "database": FileSpecKind.DATABASE_FILES, "log": FileSpecKind.DATABASE_LOG_FILES}
 _DEFAULT_KINDS = {ComponentType.FILE_GROUP: "file", ComponentType.DATABASE: "database"}
-_FILETIME_EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
 
 
 def declare(script: Script, instance_name: str) -> WriterMetadata:
@@ -130,8 +136,3 @@ def differenced_files_of(script: Script) -> dict[str, tuple[DifferencedFile, ...
         )
         for table in script.components
     }
-
-
-def filetime(instant: datetime.datetime) -> int:
-    """Return a FILETIME: units of 100 ns since 1601-01-01 UTC."""
-    return (instant - _FILETIME_EPOCH) // datetime.timedelta(microseconds=1) * 10

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from vss.documents.limits import ATTRIBUTE_LENGTH_MAX
-from vss.errors import DocumentError, NotFoundError
+from vss.errors import DocumentError, InvalidArgumentError, NotFoundError
 from vss.roles.volume import FileSystem
 from vss_writers.scripted.content import read_pieces
 from vss_writers.scripted.plan import PlannedFile
@@ -25,7 +25,7 @@ from vss_writers.scripted.ranges import parse_ranges
 RECORD_BYTES_MAX = ATTRIBUTE_LENGTH_MAX // 4 * 3
 """Compressed: documents carry it in base64. Room for some 900 files a component."""
 
-_TEXT_BYTES_MAX = 16 << 20
+_TEXT_BYTES_MAX = 4 << 20
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,9 +52,20 @@ class TakenFile:
     modified_ns: int
 
 
-def encode_record(records: Iterable[FileRecord]) -> bytes:
-    """Return the backup metadata."""
-    return zlib.compress(msgspec.json.encode(_Record(1, tuple(records))), 9)
+def encode_record(records: Sequence[FileRecord]) -> bytes:
+    """Return the backup metadata.
+
+    Raises:
+        InvalidArgumentError: longer than a document takes, or than ``decode_record`` does.
+    """
+    text = msgspec.json.encode(_Record(1, tuple(records)))
+    data = zlib.compress(text, 9)
+    if len(data) > RECORD_BYTES_MAX or len(text) > _TEXT_BYTES_MAX:
+        raise InvalidArgumentError(
+            f"the record of {len(records)} files takes {len(data)} bytes ({len(text)} uncompressed), "
+            f"expected at most {RECORD_BYTES_MAX} ({_TEXT_BYTES_MAX})"
+        )
+    return data
 
 
 def decode_record(data: bytes, component: str) -> tuple[FileRecord, ...]:

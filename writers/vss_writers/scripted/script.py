@@ -1,27 +1,25 @@
-"""What a configuration says, as strict tables: our TOML form, one table per thing, and the checks that types cannot make.
+"""What a configuration says, as strict tables: our TOML form, one table per thing, and what single words and numbers mean.
 
 The vendor's XML form (``xml_configuration``) is turned into the same tables, so every behaviour exists once. An unknown key, a
-wrong type or a value that means nothing is a ``ConfigurationError`` naming the key. What the tables mean is in
-``declaration`` (metadata), ``behaviour`` (events) and ``writer``.
+wrong type or a value that means nothing is a ``ConfigurationError`` naming the key (``script_reader``). What the tables mean is
+in ``declaration`` (metadata), ``behaviour`` (events) and ``writer``.
 """
 
 from __future__ import annotations
 
 import datetime
-import tomllib
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from vss.documents.machine_paths import normalise, volume_of
-from vss.documents.xml_words import RESTORE_METHOD, SOURCE, USAGE, WRITER_RESTORE
-from vss.errors import ConfigurationError, InvalidArgumentError
+from vss.documents.xml_words import RESTORE_METHOD
+from vss.errors import InvalidArgumentError
 from vss.hresult import WRITER_FAILURES, HResult
 from vss.lab.configuration import parse_size
 from vss.simulation.fault_grammar import parse_code, parse_duration
-from vss_writers.scripted.ranges import parse_ranges
 
 T = TypeVar("T")
 
@@ -37,6 +35,8 @@ RESTORE_METHODS = {**RESTORE_METHOD, **{each.name: each for each in RESTORE_METH
 
 RETRYABLE_FAILURES = tuple(sorted(each for each in WRITER_FAILURES if each.is_retryable))
 """From which a retryable failure without a code is drawn."""
+
+_FILETIME_EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -224,6 +224,13 @@ def failure_code(failure: FailureTable) -> HResult | None:
     return code
 
 
+def filetime(instant: datetime.datetime) -> int:
+    """Return a FILETIME: units of 100 ns since 1601-01-01 UTC; ``ValueError`` for what was before."""
+    if instant < _FILETIME_EPOCH:
+        raise ValueError(f"{instant:%Y-%m-%d} lies before 1601-01-01, where the file times of the documents begin")
+    return (instant - _FILETIME_EPOCH) // datetime.timedelta(microseconds=1) * 10
+
+
 def machine_directory(path: str) -> str:
     """Return a directory on a volume, drive in upper case and without trailing backslash; ``ValueError`` where it is none."""
     try:
@@ -255,140 +262,3 @@ def word(words: Mapping[str, T], text: str) -> T:
     if text not in words:
         raise ValueError(f"unknown word '{text}', expected one of {', '.join(words)}")
     return words[text]
-
-
-# -- reading -------------------------------------------------------------------------------------------------------------------
-
-
-def parse_toml(data: bytes, where: str) -> dict[str, Any]:
-    """Return the tables of a TOML file, unchecked.
-
-    Raises:
-        ConfigurationError: not UTF-8, or not TOML.
-    """
-    try:
-        return tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{where}: not valid TOML: {error}") from error
-
-
-def parse_script(data: Mapping[str, Any], where: str) -> Script:
-    """Check tables against the form and return them.
-
-    Raises:
-        ConfigurationError: names the key, what was expected and what was found.
-    """
-    try:
-        script = msgspec.convert(dict(data), Script)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{where}: {error}") from error
-    _Check(where).script(script)
-    return script
-
-
-class _Check:
-    """The checks that types cannot make, each under the key it belongs to."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def that(self, key: str, check: Callable[..., object], *arguments: Any) -> None:
-        try:
-            check(*arguments)
-        except ValueError as error:
-            raise self.error(key, str(error)) from error
-
-    def error(self, key: str, reason: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._where}: {key}: {reason}")
-
-    def script(self, script: Script) -> None:
-        self.that("usage", word, USAGE, script.usage)
-        self.that("source", word, SOURCE, script.source)
-        self.that("freeze_timeout", _positive_seconds, script.freeze_timeout)
-        self.restore_method(script.restore_method)
-        for index, excluded in enumerate(script.exclude):
-            self.place(f"exclude[{index}]", excluded.path, excluded.filespec)
-        for index, component in enumerate(script.components):
-            self.component(f"components[{index}]", component)
-        for index, made in enumerate(script.files):
-            self.that(f"files[{index}].path", machine_file, made.path)
-            made_size(made, f"{self._where}: files[{index}].size")
-        for index, step in enumerate(script.on):
-            self.step(f"on[{index}]", step)
-        self.unique("components", [_full_path(each).lower() for each in script.components])
-        self.unique("files", [machine_file(each.path).lower() for each in script.files])
-
-    def unique(self, key: str, names: list[str]) -> None:
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise self.error(f"{key}[{index}]", f"'{name}' stands there twice")
-
-    def place(self, key: str, path: str, filespec: str) -> None:
-        self.that(f"{key}.path", machine_directory, path)
-        self.that(f"{key}.filespec", checked_filespec, filespec)
-
-    def restore_method(self, method: RestoreMethodTable) -> None:
-        self.that("restore_method.method", word, RESTORE_METHODS, method.method)
-        self.that("restore_method.writer_restore", word, WRITER_RESTORE, method.writer_restore)
-        for index, mapping in enumerate(method.mappings):
-            key = f"restore_method.mappings[{index}]"
-            self.place(key, mapping.path, mapping.filespec)
-            self.that(f"{key}.alternate_path", machine_directory, mapping.alternate_path)
-
-    def component(self, key: str, component: ComponentTable) -> None:
-        if "\\" in component.name:
-            raise self.error(f"{key}.name", f"'{component.name}' holds a backslash, expected it in logical_path only")
-        for index, each in enumerate(component.file_sets):
-            self.file_set(f"{key}.file_sets[{index}]", each, component.type)
-        for index, partial in enumerate(component.partial_files):
-            here = f"{key}.partial_files[{index}]"
-            directory = partial.path.rstrip("\\")
-            self.that(here, machine_file, f"{directory}\\{partial.filename}")
-            self.that(f"{here}.ranges", parse_ranges, partial.ranges)
-        for index, differenced in enumerate(component.differenced_files):
-            here = f"{key}.differenced_files[{index}]"
-            self.place(here, differenced.path, differenced.filespec)
-            if differenced.since.tzinfo is None:
-                raise self.error(f"{here}.since", "expected a time with its offset (…Z), found one without")
-
-    def file_set(self, key: str, each: FileSetTable, type: str) -> None:
-        self.place(key, each.path, each.filespec)
-        if each.alternate_path:
-            self.that(f"{key}.alternate_path", machine_directory, each.alternate_path)
-        allowed = ("", "file") if type == "filegroup" else ("", "database", "log")
-        if each.kind not in allowed:
-            raise self.error(f"{key}.kind", f"'{each.kind}' does not belong into a {type}")
-        if type == "database" and (each.recursive or each.alternate_path):
-            raise self.error(key, "the file sets of a database have neither recursive nor alternate_path")
-
-    def step(self, key: str, step: StepTable) -> None:
-        self.that(f"{key}.delay", seconds, step.delay)
-        acts = [name for name in ("hang", "crash", "lie", "fail", "set_failure") if getattr(step, name)]
-        if len(acts) > 1:
-            raise self.error(key, f"expected at most one of hang, crash, lie, fail, set_failure, found {', '.join(acts)}")
-        if not acts and not seconds(step.delay):
-            raise self.error(key, "says nothing to do: expected delay, hang, crash, lie, fail or set_failure")
-        if step.fail is not None:
-            self.failure(f"{key}.fail", step.fail)
-        if step.set_failure is not None:
-            self.failure(f"{key}.set_failure", step.set_failure)
-            if step.event == "Identify":
-                raise self.error(f"{key}.set_failure", "a writer cannot report a failure in Identify: use fail")
-        if step.lie == "metadata" and step.event not in ("Identify", "PostSnapshot"):
-            raise self.error(f"{key}.lie", f"there is no metadata to lie about in {step.event}")
-        if step.lie == "nothing" and step.event == "Identify":
-            raise self.error(f"{key}.lie", "an Identify that does nothing has no answer: use fail")
-
-    def failure(self, key: str, failure: FailureTable) -> None:
-        self.that(f"{key}.code", failure_code, failure)
-        if not failure.reported and key.endswith("set_failure"):
-            raise self.error(f"{key}.reported", "a failure that is set is reported")
-
-
-def _positive_seconds(value: str | float) -> None:
-    if not seconds(value):
-        raise ValueError("expected more than zero seconds")
-
-
-def _full_path(component: ComponentTable) -> str:
-    return f"{component.logical_path}\\{component.name}" if component.logical_path else component.name

@@ -25,6 +25,7 @@ from vss_writers.scripted.script import (
     FailureTable,
     checked_filespec,
     failure_code,
+    filetime,
     machine_directory,
     machine_file,
     word,
@@ -192,6 +193,7 @@ class _Reader:
         numbers = [self._value(element, field, _number) for field in fields]
         try:
             since = datetime.datetime(*numbers, tzinfo=datetime.UTC)  # type: ignore[arg-type,misc]
+            filetime(since)
         except ValueError as error:
             self._refuse(element, f"DifferencedFile has no possible time: {error}")
         return self._place(element) | {"since": since}

@@ -133,11 +133,22 @@ def exit_code_of(error: JetError) -> int:
     return EXIT_MISMATCH if error.code in _MISMATCHES else EXIT_FAILURE
 
 
-@click.command(
-    name="eseutil",
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help", "-?", "/?"]},
-    epilog=_USAGE,
-)
+_HELP = ("--help", "-h", "-?", "/?")
+
+
+class WindowsSpelling(click.Command):
+    """A command that leaves its arguments alone: ``-mh`` is one mode here, not the options ``-m`` and ``-h``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep only ``--json`` and a request for help as options of Click's."""
+        rest = [argument for argument in args if argument.lower() not in ("--json", "-json", "/json")]
+        if not rest or any(argument in _HELP for argument in rest):
+            click.echo(self.get_help(ctx))
+            ctx.exit(EXIT_OK if rest else EXIT_USAGE)
+        return super().parse_args(ctx, [*(["--json"] if len(rest) < len(args) else []), "--", *rest])
+
+
+@click.command(name="eseutil", cls=WindowsSpelling, epilog=_USAGE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context

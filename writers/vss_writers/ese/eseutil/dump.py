@@ -216,7 +216,7 @@ def _log_header_lines(header: LogHeader, path: str) -> list[str]:
     return [
         f"      Base name: {base_name(path)[:3]}",
         f"      Log file: {path}",
-        f"      lGeneration: {header.generation} ({header.generation:#X})",
+        f"      lGeneration: {header.generation} (0x{header.generation:X})",
         f"      Checkpoint: {position_text(header.checkpoint)}",
         f"      creation time: {time_text(header.created)}",
         f"      prev gen time: {time_text(header.previous_created)}",

@@ -1,0 +1,475 @@
+"""The tool: labels and order of its dumps, verdicts of its checks, recovery, spellings, exit codes, JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.writers.ese.store_kit import add, add_table, content, new_store, open_instance, reopen, rows
+from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.eseutil import command
+from vss_writers.ese.eseutil.command import EXIT_FAILURE, EXIT_MISMATCH, EXIT_NOT_FOUND, EXIT_USAGE, exit_code_of, parse
+from vss_writers.ese.eseutil.labels import backup_lines, counter_text, state_text
+from vss_writers.ese.files import HostFileSystem
+from vss_writers.ese.header import BackupInfo, LogPosition
+from vss_writers.ese.layout import BackupType
+from vss_writers.ese.parameters import InstanceParameters
+from vss_writers.ese.truncation import SnapshotKind
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store on the host, backed up once, abandoned with work in its logs."""
+    root = tmp_path_factory.mktemp("store")
+
+    async def main() -> None:
+        instance, _, table = await new_store(HostFileSystem(), parameters(root), path=str(root / "db.edb"))
+        await add(instance, table, 0, 200)
+        instance.snapshot.prepare(SnapshotKind.FULL)
+        await instance.snapshot.freeze()
+        await instance.snapshot.thaw()
+        await instance.snapshot.end(success=True)
+        await add(instance, table, 200, 200)
+        instance.abandon()
+
+    asyncio.run(main())
+    return root
+
+
+@pytest.fixture
+def store(built: Path, tmp_path: Path) -> Path:
+    """A copy to be changed; paths inside the logs still mean the original."""
+    target = tmp_path / "store"
+    shutil.copytree(built, target)
+    return target
+
+
+def parameters(root: Path) -> InstanceParameters:
+    return InstanceParameters(
+        "E00", str(root / "logs"), log_file_size=65536, page_size=4096, checkpoint_depth=100_000, cache_pages=50
+    )
+
+
+def eseutil(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def data_of(result: Result) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(result.output)
+    assert data["schema"] == "vss.cli/1"
+    assert data["command"] == "eseutil"
+    return data
+
+
+def labels_in_order(text: str, labels: list[str]) -> None:
+    position = 0
+    for label in labels:
+        found = text.find(label, position)
+        assert found >= 0, f"{label!r} is missing behind {position}"
+        position = found + len(label)
+
+
+def flip(path: Path, offset: int, bits: int = 1) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= bits
+    path.write_bytes(bytes(data))
+
+
+# -- /mh -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_mh_prints_the_labels_in_the_tools_order(store: Path) -> None:
+    result = eseutil("/mh", store / "db.edb")
+
+    assert result.exit_code == 0
+    labels_in_order(
+        result.output,
+        [
+            "DATABASE HEADER:",
+            "File Type: Database",
+            "Checksum: 0x",
+            "Format ulMagic: 0x89abcdef",
+            "Engine ulMagic: 0x89abcdef",
+            "Format ulVersion: 0x620,12",
+            "Engine ulVersion: 0x620,12",
+            "Created ulVersion: 0x620,12",
+            "DB Signature: Create time:01/01/2007 12:00:",
+            "cbDbPage: 4096",
+            "dbtime: ",
+            "State: Dirty Shutdown",
+            "Log Required: ",
+            "Log Committed: ",
+            "Streaming File: No",
+            "Shadowed: Yes",
+            "Last Objid: ",
+            "Scrub Dbtime: 0 (0x0)",
+            "Scrub Date: 00/00/1900 00:00:00",
+            "Repair Count: 0",
+            "Repair Date: ",
+            "Old Repair Count: 0",
+            "Last Consistent: ",
+            "Last Attach: (0x1,",
+            "Last Detach: (0x0,0,0) 00/00/1900 00:00:00",
+            "Dbid: 1",
+            "Log Signature: Create time:",
+            "OS Version: ",
+            "Previous Full Backup:",
+            " - OSSnapshot",
+            "Mark: (0x",
+            "Mark: 01/01/2007",
+            "Previous Incremental Backup:",
+            "Log Gen: 0-0 (0x0-0x0)",
+            "Previous Copy Backup:",
+            "Previous Differential Backup:",
+            "Current Full Backup:",
+            "Current Shadow copy backup:",
+            "cpgUpgrade55Format: 0",
+            "cpgUpgradeFreePages: 0",
+            "cpgUpgradeSpaceMapPages: 0",
+            "ECC Fix Success Count: none",
+            "Old ECC Fix Success Count: none",
+            "ECC Fix Error Count: none",
+            "Bad Checksum Error Count: none",
+            "Operation completed successfully.",
+        ],
+    )
+
+
+@pytest.mark.parametrize("spelling", ["/mh", "-mh", "--mh", "/MH"])
+def test_mh_as_data_in_every_spelling(store: Path, spelling: str) -> None:
+    data = data_of(eseutil("--json", spelling, store / "db.edb"))
+
+    assert data["state"] == "Dirty Shutdown"
+    assert data["page_size"] == 4096
+    assert data["previous_full_backup"]["type"] == "os_snapshot"
+    assert data["previous_copy_backup"] is None
+    assert data["damaged_headers"] == []
+    assert data["generation_min_required"] <= data["generation_max_required"]
+    assert data["jet_error"] == 0
+
+
+def test_mh_falls_back_to_the_shadow(store: Path) -> None:
+    flip(store / "db.edb", 200)
+
+    result = eseutil("/mh", store / "db.edb")
+
+    assert result.exit_code == 0
+    assert "Primary header is damaged" in result.output
+    flip(store / "db.edb", 200)
+    flip(store / "db.edb", 4096 + 200)
+    assert "Shadow header is damaged" in eseutil("/mh", store / "db.edb").output
+    flip(store / "db.edb", 200)
+    result = eseutil("/mh", store / "db.edb")
+    assert result.exit_code == EXIT_MISMATCH
+    assert "-1206" in result.output
+
+
+# -- /mk, /ml ------------------------------------------------------------------------------------------------------------------
+
+
+def test_mk_prints_the_checkpoint(store: Path) -> None:
+    result = eseutil("/mk", store / "logs" / "E00.chk")
+
+    assert result.exit_code == 0
+    labels_in_order(
+        result.output,
+        [
+            "Checkpoint file: ",
+            "LastFullBackupCheckpoint: (0x",
+            "Checkpoint: (0x",
+            "FullBackup: (0x",
+            "FullBackup time: 01/01/2007",
+            "IncBackup: (0x0,0,0)",
+            "IncBackup time: 00/00/1900",
+            "Signature: Create time:",
+            "Env (CircLog,Session,Opentbl,VerPage,Cursors,LogBufs,LogFile,Buffers): (off,20,300,64,2000,1024,128,50)",
+            "db.edb",
+        ],
+    )
+    data = data_of(eseutil("--json", "/mk", store / "logs" / "E00.chk"))
+    assert data["attachments"][0]["dbid"] == 1
+    assert data["generation"] >= 1
+
+
+def test_mk_of_damaged_and_missing_files(store: Path) -> None:
+    path = store / "logs" / "E00.chk"
+    flip(path, 100)
+    flip(path, 5000)
+    result = eseutil("/mk", path)
+    assert result.exit_code == EXIT_MISMATCH
+    assert "-533" in result.output
+    path.unlink()
+    result = eseutil("--json", "/mk", path)
+    assert result.exit_code == EXIT_NOT_FOUND
+    assert data_of(result)["jet_name"] == "JET_errCheckpointFileNotFound"
+
+
+def test_ml_of_one_log(store: Path) -> None:
+    path = store / "logs" / "E0000000002.log"
+
+    result = eseutil("/ml", path)
+
+    assert result.exit_code == 0
+    labels_in_order(
+        result.output,
+        [
+            "Base name: E00",
+            f"Log file: {path}",
+            "lGeneration: 2 (0x2)",
+            "Checkpoint: (0x",
+            "creation time: 01/01/2007",
+            "prev gen time: 01/01/2007",
+            "Format LGVersion: (7.3704.12)",
+            "Engine LGVersion: (7.3704.12)",
+            "Signature: Create time:",
+            "Env SystemPath: ",
+            "Env LogFilePath: ",
+            "Env Log Sec size: 512",
+            "Env (CircLog",
+            "Using Reserved Log File: false",
+            "Circular Logging Flag (current file): off",
+            "Circular Logging Flag (past files): off",
+            "db.edb",
+            "Last Lgpos: (0x2,",
+            "Integrity check passed for log file:",
+        ],
+    )
+    data = data_of(eseutil("--json", "/ml", path))
+    assert data["is_whole"] is True
+    assert data["records"] > 10
+
+
+def test_ml_of_a_damaged_log(store: Path) -> None:
+    path = store / "logs" / "E0000000002.log"
+    flip(path, 9000)
+
+    result = eseutil("/ml", path)
+
+    assert result.exit_code == EXIT_MISMATCH
+    assert "-501" in result.output
+    assert "Operation terminated with error -501 (JET_errLogFileCorrupt" in result.output
+    flip(path, 10)
+    assert eseutil("/ml", path).exit_code == EXIT_MISMATCH
+
+
+def test_ml_of_a_set(store: Path) -> None:
+    result = eseutil("/ml", store / "logs" / "E00")
+
+    assert result.exit_code == 0
+    assert result.output.count("- OK") == len(list((store / "logs").glob("E00*.log"))) - 1
+    assert "No damaged log files were found." in result.output
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"), [("gap", "-528"), ("swap", "-513"), ("flip", "-501"), ("foreign", "-530"), ("open end", "-501")]
+)
+def test_ml_of_a_bad_set(store: Path, damage: str, code: str) -> None:
+    logs = store / "logs"
+    second, third = logs / "E0000000002.log", logs / "E0000000003.log"
+    if damage == "gap":
+        second.unlink()
+    elif damage == "swap":
+        content_of_second = second.read_bytes()
+        second.write_bytes(third.read_bytes())
+        third.write_bytes(content_of_second)
+    elif damage == "flip":
+        flip(second, 9000)
+    elif damage == "foreign":
+        other = store / "other"
+
+        async def main() -> None:
+            instance = await open_instance(HostFileSystem(), parameters(other))
+            await instance.stream.roll_over()
+            await instance.stream.roll_over()
+            await instance.close()
+
+        asyncio.run(main())
+        data = bytearray((other / "logs" / "E0000000002.log").read_bytes())
+        second.write_bytes(_with_signature(bytes(data), 5))
+    else:
+        second.write_bytes((logs / "E00.log").read_bytes())
+
+    result = eseutil("/ml", logs / "E00")
+
+    assert result.exit_code == EXIT_MISMATCH
+    assert code in result.output or damage == "open end"
+    assert "Damaged or missing log files were found." in result.output
+    assert data_of(eseutil("--json", "/ml", logs / "E00"))["ok"] is False
+
+
+def _with_signature(data: bytes, number: int) -> bytes:
+    from dataclasses import replace
+
+    from vss_writers.ese.log_file import LogHeader
+
+    header = LogHeader.unpack(data)
+    return replace(header, signature=replace(header.signature, random=number)).pack() + data[4096:]
+
+
+def test_ml_of_nothing(tmp_path: Path) -> None:
+    assert eseutil("/ml", tmp_path / "E00").exit_code == EXIT_NOT_FOUND
+    assert eseutil("/ml", tmp_path).exit_code == EXIT_NOT_FOUND
+
+
+# -- /k ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_k_counts_pages(store: Path) -> None:
+    result = eseutil("/k", store / "db.edb")
+
+    assert result.exit_code == 0
+    labels_in_order(
+        result.output,
+        [
+            "pages seen",
+            "0 bad checksums",
+            "0 correctable checksums",
+            "uninitialized pages",
+            "0 wrong page numbers",
+            "highest dbtime",
+            "reads performed",
+            "MB read",
+            "The file is good.",
+        ],
+    )
+
+
+@pytest.mark.parametrize(("bits", "exit_code", "words"), [(0x10, 0, "1 correctable"), (0x11, EXIT_MISMATCH, "1 bad")])
+def test_k_tells_one_wrong_bit_from_two(store: Path, bits: int, exit_code: int, words: str) -> None:
+    flip(store / "db.edb", 5 * 4096 + 100, bits)
+
+    result = eseutil("/k", store / "db.edb")
+
+    assert result.exit_code == exit_code
+    assert words in result.output
+    data = data_of(eseutil("--json", "/k", store / "db.edb"))
+    assert data["findings"][0]["page"] == 4
+    assert data["findings"][0]["code"] == -1018
+    assert data["jet_error"] == (0 if exit_code == 0 else -1018)
+
+
+def test_k_of_logs_checkpoints_and_headers(store: Path) -> None:
+    logs = store / "logs"
+    for target in (logs / "E0000000001.log", logs / "E00.log", logs / "E00.chk", logs / "E00"):
+        assert eseutil("/k", target).exit_code == 0, target
+    flip(logs / "E00.chk", 100)
+    flip(logs / "E00.chk", 5000)
+    assert eseutil("/k", logs / "E00.chk").exit_code == EXIT_MISMATCH
+    (logs / "E00.chk").unlink()
+    assert eseutil("/k", logs / "E00.chk").exit_code == EXIT_NOT_FOUND
+    assert eseutil("/k", store / "none.edb").exit_code == EXIT_NOT_FOUND
+    (store / "short.edb").write_bytes((store / "db.edb").read_bytes()[:8192])
+    result = eseutil("/k", store / "short.edb")
+    assert result.exit_code == EXIT_MISMATCH
+    assert "The file is damaged." in result.output
+
+
+# -- /r ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_r_recovers_and_the_rows_are_there(tmp_path: Path) -> None:
+    async def build() -> None:
+        instance, _, table = await new_store(HostFileSystem(), parameters(tmp_path), path=str(tmp_path / "db.edb"))
+        await add(instance, table, 0, 30)
+        instance.abandon()
+
+    asyncio.run(build())
+    result = eseutil("/r", "E00", "/l", tmp_path / "logs", "/s", tmp_path / "logs")
+
+    assert result.exit_code == 0, result.output
+    assert "Initiating RECOVERY mode..." in result.output
+    assert f"Recovered: {tmp_path / 'db.edb'}" in result.output
+    assert "Clean Shutdown" in eseutil("/mh", tmp_path / "db.edb").output
+
+    async def read() -> dict[int, bytes]:
+        _, _, table = await reopen(HostFileSystem(), parameters(tmp_path), path=str(tmp_path / "db.edb"))
+        return await content(table)
+
+    assert asyncio.run(read()) == rows(0, 30)
+
+
+def test_r_finds_moved_databases_and_ignores_missing_ones(store: Path, built: Path) -> None:
+    logs = store / "logs"
+    moved = store / "moved"
+    moved.mkdir()
+    (store / "db.edb").rename(moved / "db.edb")
+
+    data = data_of(eseutil("--json", "/r", "E00", f"/l:{logs}", "/d", moved))
+
+    assert data["databases"] == [str(moved / "db.edb")]
+    assert data["generation_last"] >= data["generation_first"]
+    assert built.exists()
+
+
+def test_r_refuses_and_says_why(store: Path, tmp_path: Path) -> None:
+    logs = store / "logs"
+    (logs / "E00.chk").unlink()
+    (logs / "E0000000002.log").unlink()
+    result = eseutil("/r", "E00", "/l", logs, "/d", store)
+    assert result.exit_code == EXIT_FAILURE
+    assert "-528" in result.output or "-543" in result.output
+    assert eseutil("/r", "E00", "/l", tmp_path).exit_code == EXIT_NOT_FOUND
+
+
+def test_r_with_a_missing_database(tmp_path: Path) -> None:
+    async def build() -> None:
+        instance, _, table = await new_store(HostFileSystem(), parameters(tmp_path), path=str(tmp_path / "db.edb"))
+        other = await instance.create_database(str(tmp_path / "other.edb"))
+        await add(instance, table, 0, 300)
+        await add(instance, await add_table(instance, other), 0, 300)
+        instance.abandon()
+
+    asyncio.run(build())
+    (tmp_path / "other.edb").unlink()
+    result = eseutil("/r", tmp_path / "logs" / "E00")
+    assert result.exit_code == EXIT_FAILURE
+    assert "-1216" in result.output
+    result = eseutil("/r", tmp_path / "logs" / "E00", "/i", "/a")
+    assert result.exit_code == 0, result.output
+    assert "Missing, ignored: " in result.output
+    assert "Event 494" in result.output
+
+
+# -- spelling ------------------------------------------------------------------------------------------------------------------
+
+
+def test_options_with_joined_and_following_values() -> None:
+    request = parse(["/r", "E00", "/l/srv/logs".replace("/l/", "/l:/"), "-s", "sys", "--i", "/A"])
+
+    assert (request.mode, request.target) == ("r", "E00")
+    assert request.options == {"l": "/srv/logs", "s": "sys", "i": "", "a": ""}
+    assert parse(["/mh", "/srv/db.edb"]).target == "/srv/db.edb"
+    assert parse(["-k", "db.edb"]).target == "db.edb"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["db.edb"], ["/mh"], ["/mh", "a", "b"], ["/zz", "a"], ["/r", "E00", "/q"], ["/r", "E00", "/l"]],
+)
+def test_wrong_spelling_is_a_usage_error(arguments: list[str]) -> None:
+    with pytest.raises(click.UsageError):
+        parse(arguments)
+    assert eseutil(*arguments).exit_code == EXIT_USAGE
+
+
+def test_help_names_the_modes() -> None:
+    result = eseutil("--help")
+
+    assert result.exit_code == 0
+    assert "/mh FILE" in result.output
+
+
+def test_small_words() -> None:
+    assert counter_text(3) == "found (3)"
+    assert state_text(99) == "Unknown (99)"
+    assert backup_lines("X", BackupInfo(LogPosition(1, 2, 3), generation_low=1, generation_high=2), BackupType.SURROGATE)[
+        1
+    ].endswith("1-2 (0x1-0x2) - Surrogate")
+    assert exit_code_of(JetError(JetCode.RequiredLogFilesMissing)) == EXIT_FAILURE
