@@ -3,7 +3,9 @@
 What matters are ratios of two times taken in one run, rounds of both interleaved: the first write to a block after a shadow
 copy was made (read 16 KiB, write it to the diff area, append a descriptor) and every later write (one look into a byte
 array), each against the same write without shadow copies and against a plain ``os.pwrite``. The first write under a persistent
-shadow copy flushes twice; it is given apart. ``python benchmarks/copy_on_write.py`` prints JSON.
+shadow copy flushes twice; it is given apart. Making a shadow copy is measured against the volume's size and its number of files
+(both must not matter), reading one under a stack of 64 against reading the volume, sequential overwriting in GB/s. ``python
+benchmarks/copy_on_write.py`` prints JSON.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ _WRITES = 2000
 _FLUSHED_WRITES = 50
 _ROUNDS = 5
 _PERSISTENT = 0x9
-_SIZES_MIB = (16, 256, 4096)
+_SIZES_MIB = (16, 256, 4096, 65536)
+_FILE_COUNTS = (0, 100, 2000)
+_STACK = 64
+_SEQUENTIAL_BYTES = 1 << 20
 
 
 def _places(seed: int) -> list[int]:
@@ -117,6 +122,69 @@ async def _creation(ports: Ports) -> dict[str, float]:
     return result
 
 
+async def _creation_with_files(ports: Ports) -> dict[str, float]:
+    """Milliseconds to make a shadow copy of a volume with so many files."""
+    result = {}
+    for count in _FILE_COUNTS:
+        volume = BlockVolume.format(ports, "D:", MemoryStore(_VOLUME_BYTES), volume_id=Guid(int=1))
+        for number in range(count):
+            file = await volume.files.open(f"/{number}", write=True, create=True)
+            await file.pwrite(0, b"x" * 100)
+            await file.close()
+        await volume.files.sync()
+        provider = CopyOnWriteProvider(ports)
+        taken = [await _take(provider, volume, number) for number in range(1, 8)]
+        result[f"create_ms_{count}_files"] = statistics.median(whole for whole in [each[1] for each in taken[1:]])
+        volume.raw_store.close()
+    return result
+
+
+async def _stack(ports: Ports) -> dict[str, float]:
+    """Microseconds to read random 4 KiB: of the volume, of the newest and of the oldest of 64 shadow copies."""
+    store = MemoryStore(_VOLUME_BYTES)
+    for at in range(0, _VOLUME_BYTES, 1 << 20):
+        store.write(at, b"\x5a" * (1 << 20))
+    volume = BlockVolume(ports, "D:", store, volume_id=Guid(int=1), size_bytes=_VOLUME_BYTES)
+    provider = CopyOnWriteProvider(ports)
+    ids = []
+    for number in range(_STACK):
+        ids.append((await _take(provider, volume, number))[0])
+        await _write_all(volume, _places(number)[:100], bytes(_WRITE_BYTES))
+    places = _places(_STACK)
+    times: dict[str, list[float]] = {"volume": [], "newest": [], "oldest": []}
+    for _ in range(_ROUNDS):
+        readers = {"volume": store, "newest": provider.open_device(ids[-1]), "oldest": provider.open_device(ids[0])}
+        for name, reader in readers.items():
+            begun = time.perf_counter()
+            for place in places:
+                reader.read(place, _WRITE_BYTES)
+            times[name].append((time.perf_counter() - begun) / len(places) * 1e6)
+    found = {f"read_{name}_us": statistics.median(values) for name, values in times.items()}
+    return found | {f"read_oldest_of_{_STACK}_ratio": found["read_oldest_us"] / found["read_volume_us"]}
+
+
+async def _sequential(ports: Ports, make_store: Callable[[], BlockStore]) -> dict[str, float]:
+    """GB/s of overwriting the whole volume in 1 MiB writes: without shadow copy, the first time under one, the second time."""
+    store = make_store()
+    volume = BlockVolume(ports, "D:", store, volume_id=Guid(int=1), size_bytes=_VOLUME_BYTES)
+    provider = CopyOnWriteProvider(ports)
+    rates: dict[str, list[float]] = {"without": [], "first": [], "later": []}
+    for number in range(4):
+        for name in rates:
+            if name == "first":
+                snapshot_id, _, _ = await _take(provider, volume, number)
+            data = bytes([number + 1]) * _SEQUENTIAL_BYTES
+            begun = time.perf_counter()
+            for at in range(0, _VOLUME_BYTES, _SEQUENTIAL_BYTES):
+                await volume.write(at, data)
+            rate = _VOLUME_BYTES / (time.perf_counter() - begun) / 1e9
+            if number:
+                rates[name].append(rate)
+        await provider.delete_snapshot(snapshot_id)
+    store.close()
+    return {f"sequential_{name}_gb_s": statistics.median(values) for name, values in rates.items()}
+
+
 async def _measure(directory: Path) -> dict[str, float]:
     ports = real_ports()
     descriptor = os.open(directory / "plain", os.O_RDWR | os.O_CREAT)
@@ -134,8 +202,11 @@ async def _measure(directory: Path) -> dict[str, float]:
         result[f"{kind}_later_write_ratio"] = times["later"] / times["without"]
         result[f"{kind}_first_write_to_pwrite"] = times["first"] / times["plain"]
         result[f"{kind}_later_write_to_pwrite"] = times["later"] / times["plain"]
+        image.unlink(missing_ok=True)
+        result |= {f"{kind}_{name}": value for name, value in (await _sequential(ports, make_store)).items()}
+        image.unlink(missing_ok=True)
     os.close(descriptor)
-    return result | await _creation(ports)
+    return result | await _creation(ports) | await _creation_with_files(ports) | await _stack(ports)
 
 
 def measure() -> dict[str, float]:

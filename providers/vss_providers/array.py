@@ -6,7 +6,8 @@ overwritten from the commit on. Machines that share an array see the same LUNs, 
 
 What happens in which phase. *End prepare* makes the copies' LUNs, *commit* fixes their content. A set that is not transportable
 is then imported by the machine that made it (*pre-final commit*: its LUNs must arrive); a transportable one is listed there as
-not surfaced, and can be opened nowhere until ``import_snapshots`` is called, once, on one of the machines. Shadow copies live as long as the array.
+not surfaced, and can be opened nowhere until ``import_snapshots`` is called, once, on one of the machines. Shadow copies live
+as long as the array.
 
 Sources: Volume Shadow Copy Service documentation, "Hardware providers", "Importing transportable shadow copied volumes",
 "Breaking shadow copies"; IVssHardwareSnapshotProvider(Ex).

@@ -2,90 +2,65 @@
 
 Refused before anything changes: a set that is damaged, incomplete, failed or not the one of the given document; a component
 the set does not have or did not succeed with; a writer that is not running, declares no usable restore method, or refuses in
-PreRestore (a mounted database). After PreRestore every selected component gets its file restore status, PostRestore is sent
-whatever happened to the files (writers must leave the restore state), and a failed component shows in the result.
+PreRestore (a mounted database). A writer may refuse single components and go on with the others. After PreRestore every
+selected component gets its file restore status, PostRestore is sent whatever happened to the files (writers must leave the
+restore state), and a failed component shows in the result.
 
-Stored writer metadata, not the live ones, say which files belong where ("Overview of restore initialization").
+Stored writer metadata, not the live ones, say which files belong where ("Overview of restore initialization"); where they go
+is decided by ``vss_requestors.restore_placement``, what is selected by ``vss_requestors.restore_selection``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from vss.coordinator import Session, WriterStatus
-from vss.documents import (
-    BackupSchema,
-    Component,
-    ComponentType,
-    FileRestoreStatus,
-    SelectedComponent,
-    WriterComponents,
-    WriterMetadata,
-)
-from vss.documents.selection import component_set
-from vss.errors import (
-    BackupSetError,
-    NotFoundError,
-    RestoreRefusedError,
-    UnsupportedError,
-    VerificationError,
-    VssError,
-)
+from vss.documents import FileRestoreStatus, RestoreMethodKind, SelectedComponent
+from vss.documents.ranges import ranges_file_of
+from vss.errors import BackupSetError, RestoreRefusedError, VerificationError, VolumeError, VssError
 from vss.exit_codes import ExitCode
-from vss.ids import Guid
+from vss.hresult import HResult
 from vss.roles.requestor import Machine, Requestor
 from vss_requestors.component_outcomes import describe
-from vss_requestors.component_selection import ComponentName, find_named
 from vss_requestors.options import RestoreOptions
 from vss_requestors.phases import Phases
-from vss_requestors.repository.records import Owner
 from vss_requestors.repository.set_reader import BackupSet, find_set, open_set
 from vss_requestors.restore_copy import RestoreCopy
-from vss_requestors.restore_placement import check_method, place_files
+from vss_requestors.restore_placement import Placement, check_method, method_of, place_files
+from vss_requestors.restore_selection import (
+    RestoringComponent,
+    choose_for_restore,
+    dependency_warnings,
+    give_new_targets,
+    restore_options_for,
+)
 from vss_requestors.results import RestoredComponent, RestoredFile, RestoreResult, SetVerification
+from vss_requestors.services import service_of, services_of
 from vss_requestors.verify import verify_opened_set
 
 
 class RestoreRequestor(Requestor):
-    """Restores a backup set. Options of ``run`` are the fields of ``RestoreOptions``."""
+    """Restores a backup set, or a chain of them. Options of ``run`` are the fields of ``RestoreOptions``."""
 
     name = "restore"
 
     async def run(self, machine: Machine, **options: Any) -> RestoreResult:
-        """Restore one set.
+        """Restore.
 
         Raises:
             VssError: nothing was changed; see the module's promises. A component that could not be restored is not an error
                 but data: see ``RestoreResult.exit_code``.
         """
-        return await RestoreRun(machine, RestoreOptions(**options)).run()
+        chosen = RestoreOptions(**options)
+        if chosen.increments:
+            from vss_requestors.restore_chain import restore_sets
 
-
-@dataclass(slots=True)
-class RestoringComponent:
-    """One component that is being restored."""
-
-    metadata: WriterMetadata
-    writer: WriterComponents
-    members: tuple[Component, ...]
-    component: SelectedComponent
-    status: FileRestoreStatus = FileRestoreStatus.NONE
-    reason: str = ""
-
-    @property
-    def key(self) -> tuple[Guid, ComponentType, str, str]:
-        """The arguments by which a session knows the component."""
-        return self.writer.writer_id, self.component.type, self.component.logical_path, self.component.component_name
-
-    @property
-    def owner(self) -> Owner:
-        """How manifest entries name the component."""
-        return Owner(str(self.writer.instance_id), self.component.full_path)
+            return await restore_sets(machine, chosen)
+        return await RestoreRun(machine, chosen).run()
 
 
 class RestoreRun:
-    """One restore."""
+    """One restore of one set."""
 
     def __init__(self, machine: Machine, options: RestoreOptions) -> None:
         """Prepare; nothing happens before ``run``."""
@@ -93,6 +68,7 @@ class RestoreRun:
         self._machine = machine
         self._options = options
         self._ports = machine.ports
+        self._services = services_of(machine)
         self._phases = Phases(machine.ports)
         self._verification: SetVerification | None = None
         self._chosen: list[RestoringComponent] = []
@@ -101,9 +77,19 @@ class RestoreRun:
 
     async def run(self) -> RestoreResult:
         """Restore, and say what came of it."""
+        await self.prepare()
+        return await self.carry_out()
+
+    async def prepare(self) -> BackupSet:
+        """Open the set, verify it, and choose from it; nothing of the machine is asked or changed."""
         self._set = await self._open()
+        self._chosen = self._choose()
         async with self._phases.phase("verify"):
             await self._verify()
+        return self._set
+
+    async def carry_out(self) -> RestoreResult:
+        """Restore what ``prepare`` found."""
         async with self._machine.open_session() as session:
             self._session: Session = session
             self._phases.session_id = str(session.session_id)
@@ -150,6 +136,18 @@ class RestoreRun:
                 f"backup set '{self._set.record.set_id}' is damaged, nothing was restored: {describe(wrong[0])}{more}"
             )
 
+    def _choose(self) -> list[RestoringComponent]:
+        chosen = choose_for_restore(self._set, self._options.components)
+        for each in chosen:
+            check_method(each.metadata)
+            each.service = service_of(each.metadata, self._services)
+            each.restore_options = restore_options_for(
+                each.metadata, self._options.restore_options, authoritative=self._options.authoritative
+            )
+        give_new_targets(chosen, self._options.new_targets)
+        self._warnings.extend(dependency_warnings(chosen))
+        return chosen
+
     # -- up to PreRestore ------------------------------------------------------------------------------------------------------
 
     async def _begin(self) -> None:
@@ -157,63 +155,40 @@ class RestoreRun:
         session = self._session
         session.initialize_for_restore(self._set.document)
         await session.gather_writer_metadata()
-        self._chosen = self._choose()
         for each in self._chosen:
-            check_method(each.metadata)
             session.set_selected_for_restore(*each.key)
+            for part in each.subcomponents:
+                session.add_restore_subcomponent(*each.key, part)
+            for target in each.new_targets:
+                session.add_new_target(*each.key, target)
             if self._options.additional_restores:
                 session.set_additional_restores(*each.key, True)
-            options = self._restore_options(each)
-            if options:
-                session.set_restore_options(*each.key, options)
+            if each.restore_options:
+                session.set_restore_options(*each.key, each.restore_options)
         async with self._phases.phase("pre-restore"):
             await session.pre_restore()
         await self._refuse_where_writers_do()
 
-    def _choose(self) -> list[RestoringComponent]:
-        """The components that were backed up explicitly: the wanted, or all."""
-        found: list[RestoringComponent] = []
-        for writer in self._set.document.writers:
-            metadata = next((each for each in self._set.writers if each.instance_id == writer.instance_id), None)
-            if metadata is None:
-                raise BackupSetError(f"the set lacks the metadata of writer {writer.writer_id}")
-            for component in writer.components:
-                declared = metadata.component(component.full_path)
-                if declared is None:
-                    raise BackupSetError(f"writer '{metadata.friendly_name}' declares no component '{component.full_path}'")
-                found.append(RestoringComponent(metadata, writer, component_set(metadata, declared).members, component))
-        if self._options.components:
-            wanted = [self._wanted(name, found) for name in self._options.components]
-            found = [each for each in found if each in wanted]
-        if not found:
-            raise NotFoundError(f"backup set '{self._set.record.set_id}' has no component")
-        return found
-
-    def _wanted(self, name: ComponentName, found: list[RestoringComponent]) -> RestoringComponent:
-        number, full_path = find_named(self._set.writers, name)
-        for each in found:
-            if each.metadata is self._set.writers[number] and each.component.full_path == full_path:
-                return each
-        raise NotFoundError(
-            f"component '{full_path}' was not backed up on its own",
-            hint="restore the component it came with: " + ", ".join(each.component.full_path for each in found),
-        )
-
-    def _restore_options(self, each: RestoringComponent) -> str:
-        if not self._options.authoritative:
-            return self._options.restore_options
-        if not each.metadata.backup_schema & BackupSchema.AUTHORITATIVE_RESTORE:
-            raise UnsupportedError(f"writer '{each.metadata.friendly_name}' knows no authoritative restore")
-        return ",".join(filter(None, ['"Authoritative"="All"', self._options.restore_options]))
-
     async def _refuse_where_writers_do(self) -> None:
-        """One refusal refuses all: nothing was copied yet, so everything can be left as it is."""
+        """One refusal refuses all: nothing was copied yet, so everything can be left as it is. A writer that refuses single
+        components has said that the others may be restored."""
         for status in await self._session.gather_writer_status():
-            if status.failure.is_failure and self._concerns(status):
+            if not status.failure.is_failure or not self._concerns(status):
+                continue
+            if status.failure is not HResult.VSS_E_WRITERERROR_PARTIAL_FAILURE:
                 raise RestoreRefusedError(
                     f"writer '{status.name}' refuses the restore: {status.message or status.failure.meaning}",
                     hresult=status.failure,
                 )
+            self._refuse_components(status)
+
+    def _refuse_components(self, status: WriterStatus) -> None:
+        for failed in status.component_failures:
+            path = "\\".join(filter(None, (failed.logical_path, failed.component_name))).casefold()
+            for each in self._chosen:
+                if each.writer.writer_id == status.writer_id and each.component.full_path.casefold() == path:
+                    each.is_refused = True
+                    each.fail(f"writer refuses the restore: {failed.message or failed.failure.meaning}")
 
     def _concerns(self, status: WriterStatus) -> bool:
         return any(each.writer.writer_id == status.writer_id for each in self._chosen)
@@ -221,25 +196,72 @@ class RestoreRun:
     # -- files -----------------------------------------------------------------------------------------------------------------
 
     async def _copy(self) -> None:
-        for each in self._chosen:
-            copy = RestoreCopy(
-                self._ports,
-                self._machine.files,
-                self._set.root,
-                throttle_bytes_per_s=self._options.throttle_bytes_per_s,
-                progress=self._options.progress,
-            )
-            entries = [entry for entry in self._set.manifest.files if each.owner in entry.owners]
-            try:
-                selected = self._selected(each)
-                (placements, *_) = await place_files(self._machine.files, each.metadata, each.members, selected, entries)
-                self._files.extend(await copy.restore(placements))
-                each.status = FileRestoreStatus.ALL
-            except VssError as error:
-                each.reason = error.message
-            finally:
-                if each.status is FileRestoreStatus.NONE and copy.has_renamed:
-                    each.status = FileRestoreStatus.FAILED
+        stopped: list[str] = []
+        try:
+            for each in self._chosen:
+                try:
+                    await self._stop_service(each, RestoreMethodKind.STOP_RESTORE_START, stopped)
+                    if not each.is_refused:
+                        await self._copy_component(each)
+                except VssError as error:
+                    each.fail(error.message)
+        finally:
+            for name in stopped:
+                await self._start_service(name)
+
+    async def _stop_service(self, each: RestoringComponent, kind: RestoreMethodKind, stopped: list[str]) -> None:
+        if each.service and each.service not in stopped and method_of(each.metadata) is kind and not each.is_refused:
+            assert self._services is not None, "services are looked up before the session is opened"
+            await self._services.stop_service(each.service)
+            stopped.append(each.service)
+
+    async def _start_service(self, name: str) -> None:
+        assert self._services is not None, "services are looked up before the session is opened"
+        try:
+            await self._services.start_service(name)
+        except VssError as error:
+            for each in self._chosen:
+                if each.service == name:
+                    each.fail(f"service '{name}' did not start: {error.message}")
+
+    async def _copy_component(self, each: RestoringComponent) -> None:
+        """Copy what comes back of one component: to the first of its places that takes it."""
+        copy = RestoreCopy(
+            self._ports,
+            self._machine.files,
+            self._set.root,
+            throttle_bytes_per_s=self._options.throttle_bytes_per_s,
+            progress=self._options.progress,
+        )
+        entries = [entry for entry in self._set.manifest.files if each.owner in entry.owners]
+        selected = self._selected(each)
+        try:
+            *others, last = await place_files(self._machine.files, each.metadata, each.members, selected, entries)
+            for placements in others:
+                try:
+                    await self._restore(copy, each, placements)
+                    return
+                except VolumeError as error:
+                    self._warnings.append(f"'{each.component.full_path}' goes to its alternate location: {error.message}")
+            await self._restore(copy, each, last)
+        except VolumeError as error:
+            at_reboot = method_of(each.metadata) is RestoreMethodKind.RESTORE_AT_REBOOT_IF_CANNOT_REPLACE
+            each.fail(error.message + ("; nothing here replaces files while the machine starts" if at_reboot else ""))
+        finally:
+            if each.status is FileRestoreStatus.NONE and copy.has_renamed:
+                each.status = FileRestoreStatus.FAILED
+
+    async def _restore(self, copy: RestoreCopy, each: RestoringComponent, placements: list[Placement]) -> None:
+        self._files.extend(await copy.restore(placements))
+        each.status = FileRestoreStatus.ALL
+        for mapping in dict.fromkeys(placed.mapping for placed in placements if placed.mapping is not None):
+            self._session.add_alternative_location_mapping(*each.key, mapping)
+        moved = {placed.entry.machine_path.casefold(): placed.destination for placed in placements}
+        for index, partial in enumerate(self._selected(each).partial_files):
+            path = ranges_file_of(partial.ranges)
+            destination = moved.get(path.casefold(), path)
+            if destination != path:
+                self._session.set_ranges_file_path(*each.key, index, destination)
 
     def _selected(self, each: RestoringComponent) -> SelectedComponent:
         """The component as it is after PreRestore: the writer may have changed its target.
@@ -251,16 +273,35 @@ class RestoreRun:
         return next(component for component in components if component.full_path == each.component.full_path)
 
     async def _end(self) -> None:
-        """Statuses, PostRestore, and what the writers say of it."""
+        """Statuses, PostRestore, what the writers say of it, and the services that restart afterwards."""
         for each in self._chosen:
             self._session.set_file_restore_status(*each.key, each.status)
         async with self._phases.phase("post-restore"):
             await self._session.post_restore()
         for status in await self._session.gather_writer_status():
             if status.failure.is_failure and self._concerns(status):
-                for each in self._chosen:
-                    if each.writer.writer_id == status.writer_id and not each.reason:
-                        each.reason = f"writer failed in PostRestore: {status.message or status.failure.meaning}"
+                self._take_failure(status)
+        restarted: list[str] = []
+        for each in self._chosen:
+            try:
+                await self._stop_service(each, RestoreMethodKind.RESTORE_STOP_START, restarted)
+            except VssError as error:
+                each.fail(f"service '{each.service}' did not stop: {error.message}")
+        for name in restarted:
+            await self._start_service(name)
+
+    def _take_failure(self, status: WriterStatus) -> None:
+        failed = {
+            "\\".join(filter(None, (one.logical_path, one.component_name))).casefold(): one.message or one.failure.meaning
+            for one in status.component_failures
+        }
+        for each in self._chosen:
+            if each.writer.writer_id != status.writer_id:
+                continue
+            why = failed.get(each.component.full_path.casefold())
+            if failed and why is None:
+                continue  # the writer went on with this one
+            each.fail(f"writer failed in PostRestore: {why or status.message or status.failure.meaning}")
 
     def _result(self) -> RestoreResult:
         has_failed = any(each.reason for each in self._chosen)

@@ -98,8 +98,8 @@ def choose_for_restore(backup_set: BackupSet, names: Sequence[ComponentName]) ->
             members = _members(metadata, component, choice.subcomponents)
             found.append(RestoringComponent(metadata, writer, members, component, choice.subcomponents))
     for number, paths in (wanted or {}).items():
-        name = backup_set.writers[number].friendly_name
-        raise NotFoundError(f"component '{paths[0]}' of writer '{name}' was not backed up")
+        friendly_name = backup_set.writers[number].friendly_name
+        raise NotFoundError(f"component '{paths[0]}' of writer '{friendly_name}' was not backed up")
     if not found:
         raise NotFoundError(f"backup set '{backup_set.record.set_id}' has no component")
     return found

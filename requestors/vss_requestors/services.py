@@ -4,8 +4,8 @@
     RESTORE_STOP_START    PreRestore · files · PostRestore · stop · start
 
 A machine offers ``stop_service`` and ``start_service`` by name, or it has applications behind its writers (an object with
-``start`` and ``stop`` under a name of the machine's, as labs do); else such a restore is refused before anything is asked of the
-writer. A service that was stopped is started again whatever happens to the files. Source: "Setting VSS restore methods",
+``start`` and ``stop`` under a name of the machine's, as labs do); else such a restore is refused before anything is asked of
+the writer. A service that was stopped is started again whatever happens to the files. Source: "Setting VSS restore methods",
 "Stopping services for restore by requestors".
 """
 

@@ -1,4 +1,4 @@
-"""What the coordinator promises of providers, tested with the real ones: who is chosen, how many, in which order, by which name."""
+"""What the coordinator promises of providers, tested with the real ones: who is chosen, how many, in which order."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from vss.documents import (
-    AlternateLocationMapping,
     BackupType,
     Component,
     ComponentType,
@@ -19,23 +18,14 @@ from vss.documents import (
     ExcludedFiles,
     FileSpec,
     FileSpecKind,
-    NewTarget,
-    RestoreMethod,
-    RestoreMethodKind,
-    RestoreTarget,
-    SelectedComponent,
     SourceType,
     UsageType,
     WriterMetadata,
-    WriterRestore,
 )
 from vss.errors import (
-    BackupSetError,
     ConfigurationError,
     InvalidArgumentError,
     NotFoundError,
-    RestoreRefusedError,
-    UnsupportedError,
     VolumeReadError,
     WriterError,
     WriterTimeoutError,
@@ -55,7 +45,7 @@ from vss.ports import NANOSECONDS, Ports
 from vss.real import run_real
 from vss.simulation import run
 from vss.simulation.memory_files import MemoryFiles
-from vss.volumes import BlockVolume, HostVolume, MemoryStore, VolumeNamespace
+from vss.volumes import BlockVolume, HostVolume, MemoryStore
 from vss_requestors.backup_result import exit_code
 from vss_requestors.backup_types import type_warnings
 from vss_requestors.blocking_work import finished
@@ -65,8 +55,7 @@ from vss_requestors.copying import BATCH_BYTES, PIECE_BYTES, SYNC_BYTES, copy_fi
 from vss_requestors.errors import TargetError, TargetFullError, TargetRefusedError
 from vss_requestors.file_sets import FileSetExpander, volumes_of
 from vss_requestors.pacing import Throttle
-from vss_requestors.repository.records import ManifestFile, Owner
-from vss_requestors.restore_placement import place_files
+from vss_requestors.repository.records import Owner
 from vss_requestors.results import SetVerification
 from vss_requestors.run_records import freeze_of, holds_of, phases_of, truncations_of
 from vss_requestors.set_judgement import SetJudgement
@@ -452,115 +441,6 @@ def test_component_names_are_read() -> None:
 def test_types_that_a_writer_lacks_are_warned_of_but_copy_is_not() -> None:
     assert type_warnings(WRITERS[:1], BackupType.COPY) == type_warnings(WRITERS, BackupType.FULL) == []
     assert len(type_warnings(WRITERS, BackupType.LOG)) == 3
-
-
-# -- placement ---------------------------------------------------------------------------------------------------------------
-
-
-def entry(path: str) -> ManifestFile:
-    return ManifestFile(
-        machine_path=path, path="", size_bytes=0, sha256="", quick_digests="", modified_ns=0, kind="file", owners=()
-    )
-
-
-SPEC = FileSpec("D:\\a", "*.txt", recursive=True)
-MAPPING = AlternateLocationMapping("D:\\a", "*.txt", True, "E:\\other")
-Kind = RestoreMethodKind
-Target = RestoreTarget
-
-
-@pytest.mark.parametrize(
-    ("kind", "mappings", "target", "new_targets", "expected"),
-    [
-        (Kind.RESTORE_IF_CAN_REPLACE, (), Target.UNDEFINED, (), "D:\\a\\b\\1.txt"),
-        (Kind.STOP_RESTORE_START, (), Target.ORIGINAL, (), "D:\\a\\b\\1.txt"),
-        (Kind.RESTORE_TO_ALTERNATE_LOCATION, (MAPPING,), Target.ORIGINAL, (), "E:\\other\\b\\1.txt"),
-        (Kind.RESTORE_TO_ALTERNATE_LOCATION, (MAPPING,), Target.ORIGINAL_LOCATION, (), "D:\\a\\b\\1.txt"),
-        (Kind.RESTORE_IF_CAN_REPLACE, (MAPPING,), Target.ALTERNATE, (), "E:\\other\\b\\1.txt"),
-        (Kind.RESTORE_IF_NOT_THERE, (MAPPING,), Target.ORIGINAL, (), "E:\\other\\b\\1.txt"),
-        (
-            Kind.RESTORE_IF_NOT_THERE,
-            (),
-            Target.ORIGINAL,
-            (NewTarget("d:\\A\\", "*.TXT", True, "D:\\new"),),
-            "D:\\new\\b\\1.txt",
-        ),
-        (Kind.RESTORE_IF_CAN_REPLACE, (), Target.ORIGINAL, (NewTarget("D:\\a", "*.log", True, "D:\\new"),), "D:\\a\\b\\1.txt"),
-    ],
-)
-def test_a_file_goes_where_method_and_target_say(
-    kind: Kind, mappings: Any, target: Target, new_targets: Any, expected: str
-) -> None:
-    async def main(ports: Ports) -> None:
-        volume = await shadow_copy(ports, ["/a/b/1.txt"])
-        files = VolumeNamespace([volume])
-        method = RestoreMethod(kind, WriterRestore.ALWAYS, mappings=mappings)
-        selected = SelectedComponent(ComponentType.FILE_GROUP, "component", restore_target=target, new_targets=new_targets)
-        placed = await place_files(
-            files, metadata("W", restore_method=method), [group(SPEC)], selected, [entry("D:\\a\\b\\1.txt")]
-        )
-        assert [each.destination for each in placed] == [expected]
-        volume.close()
-
-    run(main)
-
-
-@pytest.mark.parametrize(
-    ("kind", "mappings", "target", "path", "error"),
-    [
-        (Kind.RESTORE_IF_NOT_THERE, (), Target.ORIGINAL, "D:\\a\\b\\1.txt", RestoreRefusedError),
-        (Kind.RESTORE_TO_ALTERNATE_LOCATION, (), Target.ORIGINAL, "D:\\a\\b\\1.txt", RestoreRefusedError),
-        (Kind.RESTORE_IF_CAN_REPLACE, (), Target.ALTERNATE, "D:\\a\\b\\1.txt", RestoreRefusedError),
-        (Kind.RESTORE_IF_CAN_REPLACE, (), Target.DIRECTED, "D:\\a\\b\\1.txt", UnsupportedError),
-        (Kind.RESTORE_IF_CAN_REPLACE, (), Target.ORIGINAL, "D:\\outside.txt", BackupSetError),
-        (Kind.RESTORE_IF_CAN_REPLACE, (), Target.ORIGINAL, "D:\\a\\1.exe", BackupSetError),
-    ],
-)
-def test_a_file_that_may_go_nowhere_is_refused(kind: Kind, mappings: Any, target: Target, path: str, error: Any) -> None:
-    async def main(ports: Ports) -> None:
-        volume = await shadow_copy(ports, ["/a/b/1.txt"])
-        method = RestoreMethod(kind, WriterRestore.ALWAYS, mappings=mappings)
-        selected = SelectedComponent(ComponentType.FILE_GROUP, "component", restore_target=target)
-        with pytest.raises(error):
-            await place_files(
-                VolumeNamespace([volume]), metadata("W", restore_method=method), [group(SPEC)], selected, [entry(path)]
-            )
-        volume.close()
-
-    run(main)
-
-
-def test_restore_if_not_there_goes_in_place_where_nothing_is() -> None:
-    async def main(ports: Ports) -> None:
-        volume = await shadow_copy(ports, [])
-        selected = SelectedComponent(ComponentType.FILE_GROUP, "component")
-        method = RestoreMethod(Kind.RESTORE_IF_NOT_THERE, WriterRestore.ALWAYS, mappings=(MAPPING,))
-        placed = await place_files(
-            VolumeNamespace([volume]), metadata("W", restore_method=method), [group(SPEC)], selected, [entry("D:\\a\\1.txt")]
-        )
-        assert placed[0].destination == "D:\\a\\1.txt"
-        volume.close()
-
-    run(main)
-
-
-def test_a_new_target_that_is_no_path_is_refused() -> None:
-    async def main(ports: Ports) -> None:
-        volume = await shadow_copy(ports, [])
-        target = NewTarget("D:\\a", "*.txt", True, "D:\\..\\..")
-        selected = SelectedComponent(ComponentType.FILE_GROUP, "component", new_targets=(target,))
-        method = RestoreMethod(Kind.RESTORE_IF_CAN_REPLACE, WriterRestore.ALWAYS)
-        with pytest.raises(InvalidArgumentError):
-            await place_files(
-                VolumeNamespace([volume]),
-                metadata("W", restore_method=method),
-                [group(SPEC)],
-                selected,
-                [entry("D:\\a\\1.txt")],
-            )
-        volume.close()
-
-    run(main)
 
 
 # -- targets -----------------------------------------------------------------------------------------------------------------

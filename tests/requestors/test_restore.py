@@ -97,7 +97,9 @@ def test_the_writer_sees_what_became_of_its_files(kit: Any) -> None:
             )
 
         seen: list[Any] = []
-        await world.start([kit.StoreWriter(world.ports, calls=world.calls, behaviour={"on_post_restore": look})])
+        schema = BackupSchema.ROLLFORWARD_RESTORE
+        behaviour = {"on_post_restore": look}
+        await world.start([kit.StoreWriter(world.ports, calls=world.calls, behaviour=behaviour, schema=schema)])
         await back_up(world)
         await restore(world, kit, additional_restores=True, restore_options='"Roll Forward"="None"')
         assert seen == [(FileRestoreStatus.ALL, True, '"Roll Forward"="None"')]
@@ -168,7 +170,7 @@ def test_only_wanted_components_come_back(kit: Any) -> None:
         result = await restore(world, kit, components=(ComponentName("", "Two"),))
         assert list(await world.tree()) == ["D:\\data\\deep\\two.edb"]
         assert [each.component for each in result.components] == ["Two"]
-        with pytest.raises(NotFoundError, match="was not backed up on its own"):
+        with pytest.raises(InvalidArgumentError, match="not selectable for restore: it comes with 'Two' only"):
             await restore(world, kit, components=(ComponentName("", "Part"),))
         with pytest.raises(NotFoundError, match="no component 'Nothing'"):
             await restore(world, kit, components=(ComponentName("", "Nothing"),))

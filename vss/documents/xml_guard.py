@@ -162,11 +162,22 @@ def read_document(data: bytes, name: str, schema_name: str) -> _Element:
     from lxml import etree
 
     root = read_tree(data, name)
-    # Built anew for each document: a validator keeps the errors of its last run, and documents may be read in several threads.
-    schema_bytes = resources.files("vss.documents").joinpath("schemas", schema_name).read_bytes()
-    schema = etree.XMLSchema(etree.fromstring(schema_bytes))
-    if not schema.validate(root):
-        log: Any = schema.error_log  # the stubs do not know that it is a sequence
-        namespace = str(root.tag).rpartition("}")[0] + "}"
-        raise document_error(name, log[0].line, f"not in the schema: {log[0].message.replace(namespace, '')}")
+    # A validator keeps the errors of its last run and documents may be read in several threads: each run has one to itself, and
+    # idle ones wait in a list (whose pop and append are atomic), for building one costs more than reading a small document.
+    idle = _idle_validators.setdefault(schema_name, [])
+    try:
+        schema = idle.pop()
+    except IndexError:
+        schema_bytes = resources.files("vss.documents").joinpath("schemas", schema_name).read_bytes()
+        schema = etree.XMLSchema(etree.fromstring(schema_bytes))
+    try:
+        if not schema.validate(root):
+            log: Any = schema.error_log  # the stubs do not know that it is a sequence
+            namespace = str(root.tag).rpartition("}")[0] + "}"
+            raise document_error(name, log[0].line, f"not in the schema: {log[0].message.replace(namespace, '')}")
+    finally:
+        idle.append(schema)
     return root
+
+
+_idle_validators: dict[str, list[Any]] = {}

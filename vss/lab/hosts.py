@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from vss.ports import Ports
 from vss.roles.volume import FileSystem
@@ -18,6 +19,7 @@ class LabWriterHost:
     files: FileSystem
     machine_name: str
     name: str
+    root: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ class Lab:
 
     def _add_writers(self) -> None:
         for index, table in enumerate(self.configuration.writers):
-            host = LabWriterHost(self._ports, self._namespace, self.name, table.name)
+            host = LabWriterHost(self._ports, self._namespace, self.name, table.name, self.root)
             with asked_for_by(f"writers[{index}]"):
                 writer = self._registry.create_writer(table.kind, host, table.options)
                 self._coordinator.add_writer(writer)

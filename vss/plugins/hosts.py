@@ -15,6 +15,7 @@ factory raises ``ConfigurationError`` naming the key when an option cannot mean 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from vss.ports import Ports
@@ -46,6 +47,11 @@ class WriterHost(Protocol):
     @property
     def name(self) -> str:
         """The name the lab gives this writer; unique on the machine."""
+        ...
+
+    @property
+    def root(self) -> Path | None:
+        """Where the lab lies on the host, for files that a person named relative to it; None for a machine in memory."""
         ...
 
 

@@ -10,6 +10,7 @@ Anything else is ``InvalidArgumentError``, never quietly put right.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from vss.errors import InvalidArgumentError
 
@@ -38,6 +39,7 @@ def check_volume_name(name: str) -> str:
     return name
 
 
+@lru_cache(4096)  # every access of an open volume parses a path, and few paths are used
 def parse_path(path: str) -> tuple[str, ...]:
     """Return the names in an absolute path of a file system; none for ``/``."""
     if path == "/":
@@ -47,6 +49,7 @@ def parse_path(path: str) -> tuple[str, ...]:
     return tuple(check_name(name, path) for name in path[1:].split("/"))
 
 
+@lru_cache(4096)
 def split_path(machine_path: str) -> tuple[str, str]:
     """Return volume name and file system path of a machine path: ``D:\\a\\b`` gives ``("D:", "/a/b")``.
 

@@ -13,20 +13,25 @@ if TYPE_CHECKING:
 VSS_API = "1.0"
 
 _EXCHANGE = UUID("76fe1ac4-15f7-4bcd-987e-8e1acb462fb7")
+_SCRIPTED = UUID("5affb034-969f-4919-8875-88f830d0ef89")
 
 
 @hookimpl
 def vss_register_writers(registry: Registrar) -> None:
-    """Register the Exchange-like store."""
+    """Register the Exchange-like store and the scripted writer."""
     registry.writer(
         "exchange", "vss_writers.exchange.writer:make_exchange_writer", summary="An Exchange-like store on the ESE engine."
+    )
+    registry.writer(
+        "scripted", "vss_writers.scripted.writer:make_scripted_writer", summary="A writer whose behaviour comes from a file."
     )
 
 
 @hookimpl
 def vss_register_verifiers(registry: Registrar) -> None:
-    """Register the verifier of its files."""
+    """Register the verifiers of their files."""
     registry.verifier(_EXCHANGE, "vss_writers.exchange.verifier:ExchangeVerifier", summary="Pages, logs, checkpoint.")
+    registry.verifier(_SCRIPTED, "vss_writers.scripted.verifier:ScriptedVerifier", summary="Digests taken at Freeze.")
 
 
 @hookimpl

@@ -197,8 +197,10 @@ class MailFlow:
         subject = " ".join(draw.choice(_WORDS) for _ in range(draw.randint(2, 6)))
         length = min(int(draw.paretovariate(1.1) * 300), self._options.message_bytes_max)
         words: list[str] = []
-        while sum(map(len, words)) + len(words) < length:
+        so_far = 0
+        while so_far < length:
             words.append(draw.choice(_WORDS))
+            so_far += len(words[-1]) + 1
         body = "\n".join(" ".join(words[start : start + 12]) for start in range(0, len(words), 12))
         headers = f"From: {sender}@lab.example\nTo: {mailbox}@lab.example\nSubject: {subject}\n"
         return f"{headers}Message-ID: <{draw.getrandbits(64):016x}@lab.example>\n\n{body}\n".encode()
