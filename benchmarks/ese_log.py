@@ -2,8 +2,8 @@
 
 Both write the same rows, one durable transaction each: ours ends in one fdatasync of the log, SQLite's (``synchronous=FULL``)
 in one of its WAL. Rounds are interleaved in one run, on files of the same file system; ``commit_ratio`` is ours over SQLite's
-commits per second. Group commit is measured with several tasks that commit at once. Replay starts from a database restored as it was
-empty and reads every log. ``python benchmarks/ese_log.py [ROWS]`` prints JSON.
+commits per second. Group commit is measured with several tasks that commit at once. Replay starts from a database restored as
+it was empty and reads every log. ``python benchmarks/ese_log.py [ROWS]`` prints JSON.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class DiffArea(ShadowStack):
             raise VolumeReadError(f"shadow copy {store.snapshot_id}: {store.lost}")
         check_range(f"shadow copy {store.snapshot_id}", self.volume_size, offset, length, VolumeReadError)
         first, last = offset >> BLOCK_SHIFT, offset + length - 1 >> BLOCK_SHIFT
-        if store is self.stack[-1] and not store.overlays and self._copied.find(1, first, last + 1) < 0:
+        if store is self.stack[-1] and not store.overlays and self._copied.find(b"\1", first, last + 1) < 0:
             return self.device.read(offset, length)
         maps = [each.saved for each in self.stack[self.stack.index(store) :] if each.saved]
         data = read_through(self.device, maps, offset, length)

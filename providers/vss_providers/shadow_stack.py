@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from mmap import mmap
 from uuid import UUID
 
 from vss.errors import UnsupportedError, VolumeDamagedError, VolumeError
@@ -86,7 +87,7 @@ class ShadowStack:
         self.is_durable = False
         self._on_lost = on_lost
         self._wants_durable = is_durable
-        self._copied = bytearray()
+        self._copied: bytearray | mmap = bytearray()
         header = read_volume_header(device)
         self._header = header or VolumeHeader(0, maximum_size, volume_id, volume_id)
         self._space = DiffSpace(
@@ -144,7 +145,8 @@ class ShadowStack:
         if not self.stack:
             self._copied = bytearray()
             return
-        copied = bytearray(-(-self.volume_size // BLOCK_SIZE))
+        # Anonymous memory is zero without being touched: switching to a new store costs the same whatever the volume's size.
+        copied = mmap(-1, -(-self.volume_size // BLOCK_SIZE))
         for block in self._space.blocks_below(self.volume_size):
             copied[block] = 1
         for block in self.stack[-1].saved:
@@ -156,7 +158,7 @@ class ShadowStack:
     def before_write(self, offset: int, length: int) -> None:
         """Save the blocks that are about to change and are not saved yet. Never raises: the volume goes before its copies."""
         last = offset + length - 1 >> BLOCK_SHIFT
-        first = self._copied.find(0, offset >> BLOCK_SHIFT, last + 1)
+        first = self._copied.find(b"\0", offset >> BLOCK_SHIFT, last + 1)
         if first < 0 or (first == last and not self.is_durable and self._save_one(first)):
             return
         self._copy(first, last)
@@ -188,7 +190,7 @@ class ShadowStack:
                     if len(self.stack) < 2:
                         raise
                 self._make_room()
-                first = self._copied.find(0, first, last + 1)  # what was saved before the room ran out stays saved
+                first = self._copied.find(b"\0", first, last + 1)  # what was saved before the room ran out stays saved
         except VolumeError as error:
             self.lose_all(loss_of(error, "copy-on-write failed"))
             return
@@ -198,7 +200,7 @@ class ShadowStack:
     def _save_missing(self, first: int, last: int) -> None:
         copied, newest, is_durable = self._copied, self.stack[-1], self.is_durable
         while first >= 0:
-            end = copied.find(1, first, last + 1)
+            end = copied.find(b"\1", first, last + 1)
             end = min(end if end >= 0 else last + 1, first + (RUN_BYTES >> BLOCK_SHIFT))
             start = first << BLOCK_SHIFT
             length = min(end << BLOCK_SHIFT, self.volume_size) - start
@@ -207,7 +209,7 @@ class ShadowStack:
                 data = data.ljust(end - first << BLOCK_SHIFT, b"\0")
             newest.save(first, data, is_durable=is_durable)
             copied[first:end] = b"\1" * (end - first)
-            first = copied.find(0, end, last + 1)
+            first = copied.find(b"\0", end, last + 1)
 
     def _make_room(self) -> None:
         """Give up the oldest shadow copy for room (volsnap does, event 33; with only one left it gives up that, event 36)."""

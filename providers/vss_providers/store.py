@@ -161,6 +161,7 @@ class Store:
         return store
 
     def _load_block_list(self) -> None:
+        data: bytes = b""
         for header, data in walk_chain(self._device, RecordType.BLOCK_LIST, self.entry.block_list_offset):
             self._metadata.append(header.offset)
             self._list_at, self._list_count = header.offset, 0

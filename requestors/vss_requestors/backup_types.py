@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from vss.documents import BackupComponents, BackupType, ComponentType, WriterMetadata
+from vss.documents import BackupComponents, BackupSchema, BackupType, ComponentType, WriterMetadata
 from vss.documents.file_sets import effective_backup_type
+from vss.documents.selection import explicit_when_everything_is_chosen
 from vss.errors import InvalidArgumentError
 from vss.ids import Guid
 
@@ -25,19 +26,45 @@ def type_warnings(writers: Sequence[WriterMetadata], backup_type: BackupType) ->
     ]
 
 
-Stamp = tuple[Guid, ComponentType, str, str, bytes]
-
-
-def previous_stamps(previous: BackupComponents, document: BackupComponents) -> Iterator[Stamp]:
-    """Yield the stamp of the earlier backup for every component of ``document`` that has one there.
+def check_previous(previous: BackupComponents, writers: Sequence[WriterMetadata], backup_type: BackupType) -> list[str]:
+    """Return one warning per stamped component that the earlier backup knows nothing of: it is no base for that one.
 
     Raises:
-        InvalidArgumentError: the earlier backup is no base: not FULL or INCREMENTAL.
+        InvalidArgumentError: the earlier backup is no base at all: not FULL or INCREMENTAL; or a writer keeps incremental and
+            differential backups apart and the two would be mixed in one chain.
     """
     if previous.backup_type not in (BackupType.FULL, BackupType.INCREMENTAL):
         raise InvalidArgumentError(
             f"the previous document is of a {previous.backup_type.name} backup, expected FULL or INCREMENTAL"
         )
+    known = {
+        (writer.writer_id, component.full_path.casefold())
+        for writer in previous.writers
+        for component in writer.components
+        if component.backup_stamp
+    }
+    warnings: list[str] = []
+    for writer in writers:
+        is_exclusive = bool(writer.backup_schema & BackupSchema.EXCLUSIVE_INCREMENTAL_DIFFERENTIAL)
+        if is_exclusive and {previous.backup_type, backup_type} == {BackupType.INCREMENTAL, BackupType.DIFFERENTIAL}:
+            raise InvalidArgumentError(
+                f"writer '{writer.friendly_name}' keeps incremental and differential backups apart: "
+                f"{backup_type.name} cannot build on {previous.backup_type.name}"
+            )
+        if writer.backup_schema & BackupSchema.TIMESTAMPED:
+            warnings += [
+                f"the previous document has no stamp of component '{each.full_path}' of writer '{writer.friendly_name}'"
+                for each in explicit_when_everything_is_chosen(writer)
+                if (writer.writer_id, each.full_path.casefold()) not in known
+            ]
+    return warnings
+
+
+Stamp = tuple[Guid, ComponentType, str, str, bytes]
+
+
+def previous_stamps(previous: BackupComponents, document: BackupComponents) -> Iterator[Stamp]:
+    """Yield the stamp of the earlier backup for every component of ``document`` that has one there."""
     stamps = {
         (writer.writer_id, component.full_path.casefold()): component.backup_stamp
         for writer in previous.writers

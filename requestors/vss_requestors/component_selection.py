@@ -97,6 +97,29 @@ def _hint(name: str, known: Sequence[str]) -> str:
     return "known: " + ", ".join(known) if known else "there is none at all"
 
 
+def missing_dependency_warnings(writers: Sequence[WriterMetadata], chosen: Sequence[ChosenWriter]) -> list[str]:
+    """Return one sentence per included component that depends on one that no writer of the machine declares."""
+    if not any(component.dependencies for writer in writers for component in writer.components):
+        return []
+    from vss.documents.dependencies import ComponentKey, missing_dependencies
+
+    included = {
+        ComponentKey.of(writer.metadata.writer_id, member.full_path): (writer.metadata.friendly_name, member.full_path)
+        for writer in chosen
+        for each in writer.sets
+        for member in each.members
+    }
+    warnings: list[str] = []
+    for key, missing in missing_dependencies(writers):
+        if key in included:
+            name, path = included[key]
+            warnings.append(
+                f"component '{path}' of writer '{name}' depends on '{missing.full_path}' of writer {missing.writer_id}, "
+                "which no writer here declares"
+            )
+    return warnings
+
+
 def _add_dependencies(writers: Sequence[WriterMetadata], names: list[list[str] | None]) -> None:
     if not any(component.dependencies for writer in writers for component in writer.components):
         return  # spares the graph library, which takes long to import
@@ -104,7 +127,7 @@ def _add_dependencies(writers: Sequence[WriterMetadata], names: list[list[str] |
 
     pairs = list(zip(writers, names, strict=True))
     selected = [ComponentKey.of(writer.writer_id, path) for writer, paths in pairs for path in paths or ()]
-    for key in with_dependencies(writers, selected):
+    for key in with_dependencies(writers, selected, allow_missing=True):
         if key not in selected:
             of_class = [paths for writer, paths in pairs if writer.writer_id == key.writer_id and paths is not None]
             for paths in of_class:

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import xxhash
 
+from vss.documents.ranges import ByteRange
 from vss.errors import VolumeReadError
 from vss.ports import HostFile, Ports
 from vss.roles.verifier import Progress
@@ -45,6 +47,46 @@ class Digests:
     size_bytes: int
     sha256: str
     quick_digests: str
+
+
+class Readable(Protocol):
+    """What is copied from: an open file, or ranges of one."""
+
+    @property
+    def path(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """How much there is."""
+        ...
+
+    async def pread(self, offset: int, length: int) -> bytes:
+        """Bytes; fewer only at the end."""
+        ...
+
+
+class RangesOfFile:
+    """Ranges of an open file, one behind the other."""
+
+    def __init__(self, source: File, ranges: Sequence[ByteRange]) -> None:
+        """Show ``ranges`` of ``source``, which stays the caller's to close."""
+        self._source = source
+        self._ranges = ranges
+        self.path = source.path
+        self.size_bytes = sum(each.length for each in ranges)
+
+    async def pread(self, offset: int, length: int) -> bytes:
+        """Bytes of the ranges; fewer where the file is shorter than they say."""
+        parts: list[bytes] = []
+        before = 0
+        for each in self._ranges:
+            start, end = max(offset, before), min(offset + length, before + each.length)
+            if start < end:
+                parts.append(await self._source.pread(each.offset + start - before, end - start))
+            before += each.length
+        return b"".join(parts)
 
 
 class PieceHasher:
@@ -111,7 +153,7 @@ async def _awaited(awaitable: Awaitable[None]) -> None:
 
 async def copy_file(
     ports: Ports,
-    source: File,
+    source: Readable,
     target: HostFile,
     *,
     name: str,
@@ -154,7 +196,7 @@ async def copy_file(
     return hasher.digests()
 
 
-async def _read_batch(source: File, offset: int, length: int) -> list[bytes]:
+async def _read_batch(source: Readable, offset: int, length: int) -> list[bytes]:
     pieces: list[bytes] = []
     end = offset + length
     while offset < end:

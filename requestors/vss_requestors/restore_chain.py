@@ -2,7 +2,8 @@
 
 A chain is a full backup and one differential, or a full backup and all incremental and log backups since, in order. Where sets
 carry stamps, each must build on one before it. Recovery waits for the last set (SetAdditionalRestores). A set that does not
-come back whole ends the chain: increments over it would only hide that. Sources: "VSS_BACKUP_TYPE", "Restoring incremental and differential backups".
+come back whole ends the chain: increments over it would only hide that. Sources: "VSS_BACKUP_TYPE", "Restoring incremental and
+differential backups".
 """
 
 from __future__ import annotations

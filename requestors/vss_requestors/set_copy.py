@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from vss.documents.ranges import render_ranges
 from vss.errors import VssError
 from vss.events import FileCopied
 from vss.ports import HostFile, Ports
@@ -16,7 +17,7 @@ from vss.roles.verifier import Progress
 from vss.roles.volume import FileSystem
 from vss_requestors.blocking_work import finished
 from vss_requestors.component_outcomes import ComponentOutcomes
-from vss_requestors.copying import copy_file
+from vss_requestors.copying import RangesOfFile, copy_file
 from vss_requestors.errors import TargetError
 from vss_requestors.file_sets import PlannedFile
 from vss_requestors.pacing import Throttle
@@ -77,7 +78,7 @@ class SetCopy:
             try:
                 digests = await copy_file(
                     self._ports,
-                    source,
+                    RangesOfFile(source, file.ranges) if file.ranges else source,
                     target,
                     name=relative_path(file.machine_path),
                     throttle=self._throttle,
@@ -100,6 +101,7 @@ class SetCopy:
                 modified_ns=file.modified_ns,
                 kind=file.kind,
                 owners=tuple(file.owners),
+                ranges=render_ranges(file.ranges),
             )
         )
         self._ports.emit(

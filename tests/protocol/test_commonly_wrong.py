@@ -155,7 +155,7 @@ def test_08_the_creation_lock_goes_with_the_async_operation_and_not_with_the_cop
 @pytest.mark.parametrize("succeeded", [None, False, True])
 def test_09_logs_are_truncated_for_what_succeeded_and_never_in_backup_shutdown(succeeded: bool | None) -> None:
     async def story(bench: exchange.Bench) -> None:
-        await bench.work(30)
+        await bench.work(200)
         async with bench.lab.open_session() as session:
             await Scene(bench.ports, bench.lab.coordinator, []).prepare(session, volumes=("D:", "L:"))
             await session.do_snapshot_set()
@@ -212,7 +212,7 @@ def test_12_the_restore_target_original_means_what_the_method_says() -> None:
     async def place(target: RestoreTarget) -> Iterable[str]:
         selected = SelectedComponent(ComponentType.FILE_GROUP, "files", restore_target=target)
         (placements,) = await place_files(StubFiles(), metadata, [component], selected, [entry])
-        return [each.path for each in placements]
+        return [each.destination for each in placements]
 
     assert asyncio.run(place(RestoreTarget.ORIGINAL)) == ["E:\\other\\x.txt"]
     assert asyncio.run(place(RestoreTarget.ORIGINAL_LOCATION)) == ["D:\\a\\x.txt"]

@@ -50,11 +50,23 @@ def _declared(writers: Iterable[WriterMetadata]) -> dict[ComponentKey, Component
     return {ComponentKey.of(writer.writer_id, each.full_path): each for writer in writers for each in writer.components}
 
 
-def dependency_graph(writers: Sequence[WriterMetadata]) -> nx.DiGraph[ComponentKey]:
+def missing_dependencies(writers: Sequence[WriterMetadata]) -> tuple[tuple[ComponentKey, ComponentKey], ...]:
+    """Return every component that depends on one that no writer declares, with that one, in declared order."""
+    declared = _declared(writers)
+    return tuple(
+        (key, _target(dependency))
+        for key, component in declared.items()
+        for dependency in component.dependencies
+        if not _is_remote(dependency) and _target(dependency) not in declared
+    )
+
+
+def dependency_graph(writers: Sequence[WriterMetadata], *, allow_missing: bool = False) -> nx.DiGraph[ComponentKey]:
     """Return the graph of all components, an edge from each to those it depends on.
 
     Raises:
-        NotFoundError: a component depends on one that no writer declares; names both.
+        NotFoundError: a component depends on one that no writer declares; names both. With ``allow_missing`` such a dependency
+            is left out instead.
     """
     import networkx as nx
 
@@ -66,21 +78,25 @@ def dependency_graph(writers: Sequence[WriterMetadata]) -> nx.DiGraph[ComponentK
             if _is_remote(dependency):
                 continue
             target = _target(dependency)
+            if target not in declared and allow_missing:
+                continue
             if target not in declared:
                 raise NotFoundError(f"component '{key}' depends on '{target}', which no writer declares")
             graph.add_edge(key, target)
     return graph
 
 
-def with_dependencies(writers: Sequence[WriterMetadata], selected: Iterable[ComponentKey]) -> tuple[ComponentKey, ...]:
+def with_dependencies(
+    writers: Sequence[WriterMetadata], selected: Iterable[ComponentKey], *, allow_missing: bool = False
+) -> tuple[ComponentKey, ...]:
     """Return ``selected`` and everything it depends on, in declared order.
 
     Raises:
-        NotFoundError: a selected component, or one depended on, is not declared.
+        NotFoundError: a selected component is not declared, or (without ``allow_missing``) one that any component depends on.
     """
     import networkx as nx
 
-    graph = dependency_graph(writers)
+    graph = dependency_graph(writers, allow_missing=allow_missing)
     needed: set[ComponentKey] = set()
     for key in selected:
         if key not in graph:

@@ -137,7 +137,10 @@ class StubWriter(Writer):
 class StubFiles(FileSystem):
     """No files at all; enough where only the protocol matters."""
 
-    is_read_only = True
+    @property
+    def is_read_only(self) -> bool:
+        """Always."""
+        return True
 
     async def open(self, path: str, *, write: bool = False, create: bool = False, exclusive: bool = False) -> File:
         """Refuse."""

@@ -756,3 +756,27 @@ def test_two_databases_share_one_stream() -> None:
             assert await content(await database.open_table("Notes")) == rows(0, 20)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("number", [28, 5])
+def test_a_commit_stays_good_when_the_checkpoint_cannot_be_written(number: int) -> None:
+    files, events = memory(), list[EngineEvent]()
+
+    async def main() -> None:
+        instance, _, table = await new_store(files, events=events)
+
+        def fail(kind: str, path: str) -> None:
+            if path == CHECKPOINT:
+                raise OSError(number, "failed")
+
+        files.fail = fail
+        checkpoint = instance.checkpoint
+        await add(instance, table, 0, 80)
+        assert instance.checkpoint == checkpoint
+        instance.abandon()
+        files.fail = lambda kind, path: None
+        _, _, table = await reopen(files)
+        assert await content(table) == rows(0, 80)
+
+    asyncio.run(main())
+    assert 482 in event_ids(events)

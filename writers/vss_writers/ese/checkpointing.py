@@ -13,6 +13,8 @@ from dataclasses import replace
 
 from vss_writers.ese.attached_database import Database, attachment_of
 from vss_writers.ese.checkpoint import Checkpoint, write_checkpoint
+from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
+from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, FileSystem
 from vss_writers.ese.header import LogPosition, LogTime
 from vss_writers.ese.log_file import Attachment, LogHeader
@@ -20,6 +22,8 @@ from vss_writers.ese.log_reader import list_logs, offset_of
 from vss_writers.ese.log_stream import LogStream
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.transaction import TransactionLog
+
+_CANNOT_WRITE = 482
 
 
 class Checkpointer:
@@ -35,6 +39,7 @@ class Checkpointer:
         checkpoint: Checkpoint,
         *,
         now: Callable[[], LogTime],
+        on_event: EventSink,
         holds_logs: Callable[[], bool],
     ) -> None:
         self._files = files
@@ -44,6 +49,7 @@ class Checkpointer:
         self._databases = databases
         self._checkpoint = checkpoint
         self._now = now
+        self._on_event = on_event
         self._holds_logs = holds_logs
         self._waiting: LogHeader | None = None
 
@@ -149,8 +155,14 @@ class Checkpointer:
         await self._write_file(replace(self._checkpoint, **changes))  # type: ignore[arg-type] # names are checked by the dataclass
 
     async def _write_file(self, checkpoint: Checkpoint) -> None:
-        # Believed only once it is durable: logs below it may be deleted then.
-        await write_checkpoint(self._files, self._parameters.checkpoint_path, checkpoint)
+        path = self._parameters.checkpoint_path
+        try:
+            await write_checkpoint(self._files, path, checkpoint)
+        except Exception as error:
+            code = JetCode.DiskFull if self._parameters.is_out_of_space(error) else JetCode.DiskIO
+            self._on_event(EngineEvent(_CANNOT_WRITE, f"the checkpoint cannot be written: {error}", Severity.ERROR, path))
+            raise JetError(code, str(error), path=path) from error
+        # Believed only now that it is durable: logs below it may be deleted.
         self._checkpoint = checkpoint
 
     async def _remove_logs_below(self, generation: int) -> None:

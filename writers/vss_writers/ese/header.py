@@ -13,6 +13,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Any
 
 from vss_writers.ese.checksum import xor32
@@ -324,9 +325,9 @@ class _Field:
             return data
         if isinstance(self.kind, str):
             return struct.unpack(self.kind, data)[0]
-        if issubclass(self.kind, int):
+        if issubclass(self.kind, IntEnum):
             number = struct.unpack("<I", data)[0]
-            return self.kind(number) if number in self.kind.__members__.values() else number
+            return self.kind(number) if number in list(self.kind) else number
         return self.kind.unpack(data)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import random as random_module
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from vss_writers.ese.attached_database import Database, attached_header, detached_header
@@ -45,7 +46,7 @@ from vss_writers.ese.recovery import Recovery, recover_database
 from vss_writers.ese.recovery_report import RecoveryOptions, RecoveryReport
 from vss_writers.ese.shielding import uninterrupted
 from vss_writers.ese.snapshot import Snapshots
-from vss_writers.ese.transaction import SESSION, Transaction, TransactionLog, commit_record, rollback_record
+from vss_writers.ese.transaction import SESSION, Transaction, TransactionLog
 
 
 class Instance:
@@ -74,7 +75,7 @@ class Instance:
         self._transaction_number = 0
         self._low_space: str | None = None
         self._stream: LogStream
-        self._log: TransactionLog
+        self.log: TransactionLog
         self.checkpointer: Checkpointer
 
     # -- opening and closing ---------------------------------------------------------------------------------------------------
@@ -120,15 +121,16 @@ class Instance:
             on_event(EngineEvent(454, f"recovery failed: {error}", Severity.ERROR, error.path or ""))
             raise
         instance.recovery = recovery.report()
-        instance._log = TransactionLog(instance._stream)
+        instance.log = TransactionLog(instance._stream)
         instance.checkpointer = Checkpointer(
             files,
             parameters,
             instance._stream,
-            instance._log,
+            instance.log,
             instance.databases,
             recovery.checkpoint,
             now=instance.log_time,
+            on_event=on_event,
             holds_logs=lambda: instance.snapshot.holds_logs,
         )
         instance._stream.hand_over(instance._owner())
@@ -288,7 +290,7 @@ class Instance:
         )
         pages = BufferedPages(
             file,
-            self._log,
+            self.log,
             self.emit,
             dbid=dbid,
             page_count=file.page_count,
@@ -334,66 +336,29 @@ class Instance:
         """Return a transaction to be entered with ``async with``."""
         return Transaction(self)
 
-    async def begin_transaction(self) -> int:
-        """Take the writer's turn; used by ``Transaction``."""
+    def check_writable(self) -> None:
+        """Refuse a transaction where it could not be logged: as ``check_running``, and ``LogDiskFull`` on the last reserve."""
         self.check_running()
-        await self.writer.acquire()
-        try:
-            self.check_running()
-            if self._low_space is not None:
-                detail = f"reserve log {self._low_space} is in use: free space, then restart the instance"
-                raise JetError(JetCode.LogDiskFull, detail, path=self.parameters.log_directory)
-        except JetError:
-            self.writer.release()
-            raise
+        if self._low_space is not None:
+            detail = f"reserve log {self._low_space} is in use: free space, then restart the instance"
+            raise JetError(JetCode.LogDiskFull, detail, path=self.parameters.log_directory)
+
+    async def write_behind_if_due(self) -> None:
+        """Move the checkpoint where it has fallen behind, unless somebody is writing or the instance is frozen.
+
+        A failing database disk does not make a durable commit fail: it is reported as an event, and pages stay in memory.
+        """
+        if not self.checkpointer.is_due or self.writer.locked():
+            return
+        async with self.writer:
+            with suppress(JetError):
+                self.check_running()
+                await self.checkpointer.write_behind()
+
+    def next_transaction_number(self) -> int:
+        """Number of a new transaction."""
         self._transaction_number += 1
-        self._log.open(self._transaction_number)
-        for database in self.databases:
-            database.pages.begin(SESSION, self._transaction_number)
         return self._transaction_number
-
-    def is_transaction_broken(self) -> bool:
-        """Whether the open transaction can only be rolled back."""
-        return any(database.pages.is_broken for database in self.databases)
-
-    async def commit_transaction(self, number: int) -> None:
-        """Commit and wait until that is durable; used by ``Transaction``."""
-        position: LogPosition | None = None
-        try:
-            if self._log.begun_at is not None:
-                try:
-                    self.check_running()
-                    position = await self._stream.append(commit_record(number))
-                except BaseException:
-                    self._undo()
-                    raise
-            for database in self.databases:
-                database.pages.commit()
-        finally:
-            self._end_transaction()
-        if position is not None:
-            await self._stream.flush(position)
-            if self.checkpointer.is_due and not self.writer.locked():
-                async with self.writer:
-                    self.check_running()
-                    await self.checkpointer.write_behind()
-
-    async def rollback_transaction(self, number: int) -> None:
-        """Undo the open transaction; used by ``Transaction``."""
-        try:
-            self._undo()
-            if self._log.begun_at is not None and self.is_open and self._stream.error is None:
-                await self._stream.append(rollback_record())
-        finally:
-            self._end_transaction()
-
-    def _undo(self) -> None:
-        for database in self.databases:
-            database.pages.rollback()
-
-    def _end_transaction(self) -> None:
-        self._log.close()
-        self.writer.release()
 
     # -- what the stream asks --------------------------------------------------------------------------------------------------
 

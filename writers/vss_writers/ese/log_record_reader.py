@@ -175,7 +175,16 @@ def _read_page_change(data: bytes, offset: int) -> tuple[LogRecord, int]:
     else:
         objid = NODE_TAIL.unpack_from(data, offset + PAGE_BASE.size)[2]
         operation, end = _read_node_body(kind, number, line, flags, data, offset + _NODE_SIZE)
-    return PageChange(operation, dbid, dbtime, before, session, transaction, objid, ChangeFlag(flags & _KEPT_FLAGS)), end
+    return PageChange(
+        operation,
+        dbid,
+        dbtime,
+        before,
+        session,
+        transaction,
+        objid,
+        ChangeFlag(flags & _KEPT_FLAGS) if flags & _KEPT_FLAGS else ChangeFlag.NONE,
+    ), end
 
 
 _KEPT_FLAGS = int(ChangeFlag.UNIQUE | ChangeFlag.SPACE)

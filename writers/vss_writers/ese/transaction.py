@@ -60,7 +60,7 @@ class TransactionLog:
 
 
 class Transaction:
-    """One transaction; see ``Instance.transaction``."""
+    """One transaction; see ``Instance.transaction``. It holds the writer's turn while it is open."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -68,8 +68,23 @@ class Transaction:
         self.is_open = False
 
     async def __aenter__(self) -> Transaction:
-        """Wait for the writer's turn, and while the instance is frozen."""
-        self.number = await self._instance.begin_transaction()
+        """Wait for the writer's turn, and while the instance is frozen.
+
+        Raises:
+            JetError: ``InstanceUnavailable``, ``LogDiskFull``, or what stopped the log.
+        """
+        instance = self._instance
+        instance.check_running()
+        await instance.writer.acquire()
+        try:
+            instance.check_writable()
+        except JetError:
+            instance.writer.release()
+            raise
+        self.number = instance.next_transaction_number()
+        instance.log.open(self.number)
+        for database in instance.databases:
+            database.pages.begin(SESSION, self.number)
         self.is_open = True
         return self
 
@@ -84,25 +99,56 @@ class Transaction:
         """
         self.is_open = False
         if kind is not None:
-            await self._instance.rollback_transaction(self.number)
+            await self._roll_back()
             return
-        if self._instance.is_transaction_broken():
-            await self._instance.rollback_transaction(self.number)
+        if any(database.pages.is_broken for database in self._instance.databases):
+            await self._roll_back()
             detail = f"transaction {self.number} was left inside a structure change and is rolled back"
             raise JetError(JetCode.InvalidLoggedOperation, detail)
-        await self._instance.commit_transaction(self.number)
+        position = await self._commit()
+        if position is not None:
+            await self._instance.stream.flush(position)
+            await self._instance.write_behind_if_due()
 
     def check_open(self) -> None:
         """Refuse a transaction that is over: ``NotInTransaction``."""
         if not self.is_open:
             raise JetError(JetCode.NotInTransaction, f"transaction {self.number} is over")
 
+    async def _commit(self) -> LogPosition | None:
+        """Write the commit record and let everybody see the changes; return its position, None where nothing changed."""
+        instance = self._instance
+        position: LogPosition | None = None
+        try:
+            if instance.log.begun_at is not None:
+                position = await self._append_commit()
+            for database in instance.databases:
+                database.pages.commit()
+        finally:
+            self._end()
+        return position
 
-def commit_record(number: int) -> bytes:
-    """Return the packed Commit0 record."""
-    return Commit0(SESSION, number).pack()
+    async def _append_commit(self) -> LogPosition:
+        try:
+            self._instance.check_running()
+            return await self._instance.stream.append(Commit0(SESSION, self.number).pack())
+        except BaseException:
+            self._undo()
+            raise
 
+    async def _roll_back(self) -> None:
+        instance = self._instance
+        try:
+            self._undo()
+            if instance.log.begun_at is not None and instance.is_open and instance.stream.error is None:
+                await instance.stream.append(Rollback(SESSION).pack())
+        finally:
+            self._end()
 
-def rollback_record() -> bytes:
-    """Return the packed Rollback record."""
-    return Rollback(SESSION).pack()
+    def _undo(self) -> None:
+        for database in self._instance.databases:
+            database.pages.rollback()
+
+    def _end(self) -> None:
+        self._instance.log.close()
+        self._instance.writer.release()
