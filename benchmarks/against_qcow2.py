@@ -1,8 +1,8 @@
 """Copy-on-write against a qcow2 overlay, the copy-on-write that virtual machines run on: random 4 KiB writes, first and later.
 
 Like against like: both sides work on a raw image of the same size in the same directory, rounds alternate, neither flushes.
-``qemu-io`` (Debian package qemu-utils) opens images *writethrough* unless it is told otherwise, with a sync for every write; here
-it runs with ``-t writeback``. One process reads a script of writes; what it takes for as many commands that touch no data is
+``qemu-io`` (Debian package qemu-utils) opens images *writethrough* unless it is told otherwise, with a sync for every write; it
+runs with ``-t writeback`` here. One process reads a script of writes; what it takes for as many commands that touch no data is
 taken off, so that reading the script does not count. Ratios above 1 say how many times faster we are. Separately, with flushes
 on both sides: the first write under a persistent shadow copy against a writethrough overlay; the later write is left out there,
 for ours needs no flush and theirs does. Where ``qemu-io`` is missing the result says so and nothing is measured.

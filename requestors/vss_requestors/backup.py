@@ -18,20 +18,20 @@ from typing import Any
 import msgspec
 
 from vss.coordinator import Session, SnapshotContext
-from vss.documents import SelectedComponent, WriterMetadata
-from vss.documents.file_sets import effective_backup_type
+from vss.documents import WriterMetadata
 from vss.errors import BadStateError, NotFoundError, VssError
 from vss.events import BackupSetWritten, ComponentFailed, ComponentSucceeded, Record
 from vss.ids import Guid
 from vss.observe import jsonl
 from vss.roles.requestor import Machine, Requestor
 from vss.roles.volume import FileSystem
+from vss_requestors.backup_plan import needed_volumes, plan_files
 from vss_requestors.backup_result import backup_result
-from vss_requestors.backup_types import previous_stamps, type_warnings
-from vss_requestors.component_outcomes import ComponentOutcomes, IncludedComponent, writer_error
-from vss_requestors.component_selection import choose_components
+from vss_requestors.backup_types import check_previous, previous_stamps, type_warnings
+from vss_requestors.component_outcomes import ComponentOutcomes, writer_error
+from vss_requestors.component_selection import choose_components, missing_dependency_warnings
 from vss_requestors.errors import TargetError
-from vss_requestors.file_sets import FileSetExpander, volumes_of
+from vss_requestors.file_sets import PlannedFile
 from vss_requestors.options import BackupOptions
 from vss_requestors.phases import Phases
 from vss_requestors.repository.records import CompleteState, SessionRecord, SetState
@@ -78,6 +78,8 @@ class BackupRun:
         self._outcomes = ComponentOutcomes([])
         self._warnings: list[str] = []
         self._snapshots: dict[str, Guid] = {}  # by volume
+        self._shadow_copies: dict[str, FileSystem] = {}  # the same, opened
+        self._planned: list[PlannedFile] = []
         self._set: SetWriter | None = None
         self._judgement = SetJudgement()
         self._is_reported = False
@@ -124,6 +126,7 @@ class BackupRun:
             select_components=True,
             bootable_system_state=options.bootable_system_state,
             backup_type=options.backup_type,
+            partial_file_support=True,
         )
         async with self._phases.phase("gather"):
             identified = await session.gather_writer_metadata()
@@ -139,6 +142,9 @@ class BackupRun:
                 metadata.instance_id, metadata.writer_id, component.type, component.logical_path, component.component_name
             )
         self._warnings.extend(type_warnings(self._metadata, options.backup_type))
+        self._warnings.extend(missing_dependency_warnings(identified, chosen))
+        if options.previous is not None:
+            self._warnings.extend(check_previous(options.previous, chosen, options.backup_type))
 
     # -- snapshots -------------------------------------------------------------------------------------------------------------
 
@@ -147,7 +153,7 @@ class BackupRun:
         set_id = session.start_snapshot_set()
         if target is not None:
             await check_set_is_new(self._ports, target, set_id)
-        for volume in self._needed_volumes():
+        for volume in needed_volumes(self._outcomes, self._options.backup_type):
             self._snapshots[volume] = await session.add_to_snapshot_set(volume, self._options.provider_id)
         if self._options.previous is not None:
             for each in previous_stamps(self._options.previous, session.document):
@@ -159,14 +165,6 @@ class BackupRun:
             await session.do_snapshot_set()
         await self._leave_failed_writers_out()
 
-    def _needed_volumes(self) -> list[str]:
-        needed: set[str] = set()
-        for each in self._outcomes.components:
-            needed.update(
-                volumes_of(each.members, effective_backup_type(each.metadata.backup_schema, self._options.backup_type))
-            )
-        return sorted(needed)
-
     async def _leave_failed_writers_out(self) -> None:
         """Fail the components of writers that failed; end where none is left, or where the first failure is to end it.
 
@@ -177,7 +175,7 @@ class BackupRun:
         for status in await self._session.gather_writer_status():
             if status.failure.is_failure and self._outcomes.of_writer(status.instance_id):
                 error = writer_error(status.name, status.failure, status.message)
-                self._outcomes.fail_writer(status.instance_id, error.message)
+                self._outcomes.fail_status(status, error.message)
                 first = first or error
         if first is not None and (self._options.stop_on_writer_error or not self._outcomes.hopeful):
             raise first
@@ -191,38 +189,23 @@ class BackupRun:
     async def _copy(self) -> None:
         assert self._options.target is not None, "options are checked before the session is opened"
         async with self._phases.phase("copy"):
-            shadow_copies = {volume: await self._session.open_snapshot(each) for volume, each in self._snapshots.items()}
-            expander = await self._expand(shadow_copies)
-            needed_bytes = sum(file.size_bytes for file in expander.planned) + DOCUMENTS_BYTES
+            for volume, snapshot_id in self._snapshots.items():
+                self._shadow_copies[volume] = await self._session.open_snapshot(snapshot_id)
+            self._planned = await plan_files(
+                self._outcomes, self._session.document, self._shadow_copies, self._options.backup_type
+            )
+            needed_bytes = sum(file.size_bytes for file in self._planned) + DOCUMENTS_BYTES
             await check_target(self._ports, self._options.target, lab=self._machine.root, needed_bytes=needed_bytes)
             self._set = SetWriter(self._ports, self._options.target, self._record("writing"))
             await self._set.begin()
             copy = SetCopy(
                 self._ports,
                 self._set,
-                shadow_copies,
+                self._shadow_copies,
                 throttle_bytes_per_s=self._options.throttle_bytes_per_s,
                 progress=self._options.progress,
             )
-            await copy.copy_all(expander.planned, self._outcomes)
-
-    async def _expand(self, shadow_copies: dict[str, FileSystem]) -> FileSetExpander:
-        expander = FileSetExpander(shadow_copies)
-        for included in self._outcomes.hopeful:
-            backup_type = effective_backup_type(included.metadata.backup_schema, self._options.backup_type)
-            excluded = [each for each in included.metadata.excluded if not each.from_snapshot]
-            differenced = self._selected(included).differenced_files
-            for member in included.members:
-                await expander.add(member, included.owner, backup_type, excluded, differenced)
-        for missing in expander.missing:
-            self._outcomes.fail([missing.owner], f"declared file '{missing.machine_path}' is missing from the shadow copy")
-        return expander
-
-    def _selected(self, included: IncludedComponent) -> SelectedComponent:
-        """The component as the session's document has it, with what its writer added."""
-        writer = self._session.document.writer(included.metadata.instance_id)
-        assert writer is not None, "components are added before they are looked up"
-        return next(each for each in writer.components if each.full_path == included.component.full_path)
+            await copy.copy_all(self._planned, self._outcomes)
 
     async def _judge(self) -> None:
         if not self._options.verify:
@@ -234,6 +217,9 @@ class BackupRun:
                 self._set,
                 self._outcomes,
                 self._machine.verifiers,
+                verify_on=self._options.verify_on,
+                shadow_copies=self._shadow_copies,
+                planned=self._planned,
                 throttle_bytes_per_s=self._options.throttle_bytes_per_s,
                 progress=self._options.progress,
             )

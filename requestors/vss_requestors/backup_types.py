@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from vss.documents import BackupComponents, BackupSchema, BackupType, ComponentType, WriterMetadata
 from vss.documents.file_sets import effective_backup_type
-from vss.documents.selection import explicit_when_everything_is_chosen
 from vss.errors import InvalidArgumentError
 from vss.ids import Guid
+from vss_requestors.component_selection import ChosenWriter
 
 
 def type_warnings(writers: Sequence[WriterMetadata], backup_type: BackupType) -> list[str]:
@@ -26,7 +26,7 @@ def type_warnings(writers: Sequence[WriterMetadata], backup_type: BackupType) ->
     ]
 
 
-def check_previous(previous: BackupComponents, writers: Sequence[WriterMetadata], backup_type: BackupType) -> list[str]:
+def check_previous(previous: BackupComponents, chosen: Sequence[ChosenWriter], backup_type: BackupType) -> list[str]:
     """Return one warning per stamped component that the earlier backup knows nothing of: it is no base for that one.
 
     Raises:
@@ -44,7 +44,8 @@ def check_previous(previous: BackupComponents, writers: Sequence[WriterMetadata]
         if component.backup_stamp
     }
     warnings: list[str] = []
-    for writer in writers:
+    for each in chosen:
+        writer = each.metadata
         is_exclusive = bool(writer.backup_schema & BackupSchema.EXCLUSIVE_INCREMENTAL_DIFFERENTIAL)
         if is_exclusive and {previous.backup_type, backup_type} == {BackupType.INCREMENTAL, BackupType.DIFFERENTIAL}:
             raise InvalidArgumentError(
@@ -53,9 +54,9 @@ def check_previous(previous: BackupComponents, writers: Sequence[WriterMetadata]
             )
         if writer.backup_schema & BackupSchema.TIMESTAMPED:
             warnings += [
-                f"the previous document has no stamp of component '{each.full_path}' of writer '{writer.friendly_name}'"
-                for each in explicit_when_everything_is_chosen(writer)
-                if (writer.writer_id, each.full_path.casefold()) not in known
+                f"the previous document has no stamp of component '{one.explicit.full_path}' of writer '{writer.friendly_name}'"
+                for one in each.sets
+                if (writer.writer_id, one.explicit.full_path.casefold()) not in known
             ]
     return warnings
 

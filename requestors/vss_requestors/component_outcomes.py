@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from vss.coordinator import WriterStatus
 from vss.documents import Component, WriterMetadata
 from vss.errors import InconsistentSnapshotError, WriterError, WriterRetryableError, WriterTimeoutError
 from vss.hresult import HResult
@@ -86,6 +87,16 @@ class ComponentOutcomes:
     def fail_writer(self, instance_id: Guid, reason: str) -> None:
         """Fail all components of one writer instance."""
         self.fail([each.owner for each in self.of_writer(instance_id)], reason)
+
+    def fail_status(self, status: WriterStatus, reason: str) -> None:
+        """Fail what a writer's status says: all its components, or those it names and goes on with the others."""
+        if status.failure is not HResult.VSS_E_WRITERERROR_PARTIAL_FAILURE:
+            self.fail_writer(status.instance_id, reason)
+            return
+        for failed in status.component_failures:
+            path = "\\".join(filter(None, (failed.logical_path, failed.component_name))).casefold()
+            owners = [each.owner for each in self.of_writer(status.instance_id) if each.component.full_path.casefold() == path]
+            self.fail(owners, f"writer '{status.name}' failed: {failed.message or failed.failure.meaning}")
 
     def take_findings(self, findings: Sequence[Finding], entries: Sequence[ManifestFile], instance_id: Guid | None) -> None:
         """Fail the components whose files have findings; one that names no known file fails all of ``instance_id``."""

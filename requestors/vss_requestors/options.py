@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from vss.documents import BackupComponents, BackupType, NewTarget
 from vss.documents.restore_options import is_private, parse_restore_options
@@ -14,6 +15,9 @@ from vss.ids import GUID_NULL, Guid
 from vss.roles.verifier import Progress
 from vss_requestors.component_selection import ComponentName
 from vss_requestors.pacing import check_throttle
+
+VerifyOn = Literal["set", "shadow copy", "both"]
+"""Where a writer's verifier reads the files of a backup."""
 
 Records = Callable[[], Sequence[Record]]
 """Returns everything recorded so far, oldest first."""
@@ -35,6 +39,7 @@ class BackupOptions:
         snapshot_only: make shadow copies, copy nothing, report nothing as backed up.
         send_backup_complete: False leaves BackupComplete out; no log is truncated then.
         verify: read the copy again and run the writers' verifiers before anything is reported as successful.
+        verify_on: where the verifiers read: the set (the default), the shadow copies, or both.
         throttle_bytes_per_s: limit for copying and for verifying.
         stop_on_writer_error: end at the first writer that fails instead of leaving it out.
         bootable_system_state: what SetBackupState is told.
@@ -53,6 +58,7 @@ class BackupOptions:
     snapshot_only: bool = False
     send_backup_complete: bool = True
     verify: bool = True
+    verify_on: VerifyOn = "set"
     throttle_bytes_per_s: float | None = None
     stop_on_writer_error: bool = False
     bootable_system_state: bool = False
@@ -70,6 +76,8 @@ class BackupOptions:
                 f"backup type {self.backup_type.name} means nothing to a writer, "
                 "expected FULL, COPY, INCREMENTAL, DIFFERENTIAL or LOG"
             )
+        if self.verify_on not in get_args(VerifyOn):
+            raise InvalidArgumentError(f"verification on {self.verify_on!r}, expected one of {', '.join(get_args(VerifyOn))}")
         if self.target is None and not self.snapshot_only:
             raise InvalidArgumentError("a backup needs a target directory")
         needs_previous = self.backup_type in (BackupType.INCREMENTAL, BackupType.DIFFERENTIAL)

@@ -1,21 +1,26 @@
 """Judging a set before it is sealed: what was copied is read again from the target, then the writers' verifiers judge it.
 
 The same checks as ``vss_requestors.verify``, but with the quick digests (SHA-256 was computed from the bytes that were
-written, and is what later verification uses), and with the findings turned into failed components.
+written, and is what later verification uses), and with the findings turned into failed components. Verifiers read the set, the
+shadow copies, or both; the set's digests are compared in any case, so that a verdict on the shadow copy holds for the copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from vss.ids import Guid
 from vss.ports import Ports
-from vss.roles.verifier import FileVerification, Finding, Progress, Verifier
+from vss.roles.verifier import FileVerification, Finding, Progress, VerificationReport, Verifier
+from vss.roles.volume import FileSystem
 from vss_requestors.component_outcomes import ComponentOutcomes
+from vss_requestors.file_sets import PlannedFile
+from vss_requestors.options import VerifyOn
 from vss_requestors.pacing import Throttle
 from vss_requestors.repository.set_writer import SetWriter
-from vss_requestors.verify import emit_report, merge_files, verify_digests, verify_writer
+from vss_requestors.snapshot_source import SnapshotFileSource
+from vss_requestors.verify import emit_report, merge_files, verify_digests, verify_source, verify_writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,24 @@ async def judge(
     outcomes: ComponentOutcomes,
     verifiers: Mapping[Guid, Verifier],
     *,
+    verify_on: VerifyOn = "set",
+    shadow_copies: Mapping[str, FileSystem] | None = None,
+    planned: Sequence[PlannedFile] = (),
     throttle_bytes_per_s: float | None = None,
     progress: Progress | None = None,
 ) -> SetJudgement:
     """Judge what was copied, and fail the components whose files are wrong.
+
+    Args:
+        ports: the world.
+        written: the set.
+        outcomes: gets the findings.
+        verifiers: by writer class.
+        verify_on: where the verifiers read.
+        shadow_copies: by volume name, for verifiers that read there.
+        planned: what was to be copied from them.
+        throttle_bytes_per_s: limit for each reading.
+        progress: called while reading.
 
     Raises:
         InvalidArgumentError: the throttle is not above zero.
@@ -63,11 +82,34 @@ async def judge(
         if verifier is None:
             notes.append(f"writer '{metadata.friendly_name}' has no verifier: its files were checked by digest only")
             continue
-        report = await verify_writer(
-            ports, written.root, own, verifier, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress
-        )
+        reports: list[VerificationReport] = []
+        if verify_on != "shadow copy":
+            reports.append(
+                await verify_writer(
+                    ports, written.root, own, verifier, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress
+                )
+            )
+        if verify_on != "set":
+            copied = {entry.machine_path for entry in own}
+            source = SnapshotFileSource(shadow_copies or {}, [each for each in planned if each.machine_path in copied])
+            try:
+                reports.append(
+                    await verify_source(source, verifier, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress)
+                )
+            finally:
+                await source.close()
+        report = _combined(reports)
         outcomes.take_findings(report.findings, own, instance_id)
         files = merge_files(files, report.files)
         findings.extend(report.findings)
     emit_report(ports, files, findings)
     return SetJudgement(True, tuple(files), tuple(findings), tuple(notes))
+
+
+def _combined(reports: Sequence[VerificationReport]) -> VerificationReport:
+    """One report of several over the same files: good is what all found good, and nothing is said twice."""
+    first, *others = reports
+    bad = {each.path.lower() for report in others for each in report.files if not each.is_good}
+    files = tuple(replace(each, is_good=each.is_good and each.path.lower() not in bad) for each in first.files)
+    findings = dict.fromkeys(finding for report in reports for finding in report.findings)
+    return VerificationReport(files, tuple(findings))

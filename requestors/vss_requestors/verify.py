@@ -17,7 +17,7 @@ from vss.errors import NotFoundError, VssError
 from vss.events import CorruptionFound, FileVerified
 from vss.ids import Guid
 from vss.ports import HostFile, Ports
-from vss.roles.verifier import FileVerification, Finding, Progress, VerificationReport, Verifier
+from vss.roles.verifier import FileSource, FileVerification, Finding, Progress, VerificationReport, Verifier
 from vss_requestors.blocking_work import finished
 from vss_requestors.copying import BATCH_BYTES, COPY_BYTES_PER_S, PIECE_BYTES, quick_digest
 from vss_requestors.errors import TargetError, target_errors
@@ -247,22 +247,35 @@ async def verify_writer(
     """Let one writer's verifier judge ``entries``, read from the set. Whatever it raises becomes a finding."""
     source = SetFileSource(ports, root, entries)
     try:
+        return await verify_source(source, verifier, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress)
+    finally:
+        source.close()
+
+
+async def verify_source(
+    source: FileSource,
+    verifier: Verifier,
+    *,
+    throttle_bytes_per_s: float | None = None,
+    progress: Progress | None = None,
+) -> VerificationReport:
+    """Let one writer's verifier judge the files of ``source``, wherever they are read. Whatever it raises becomes a finding."""
+    paths = source.paths()
+    try:
         report = await verifier.verify(source, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress)
     except asyncio.CancelledError:
         raise
     except VssError as error:
-        return _not_judged(entries, f"verifier '{verifier.name}' failed: {error.message}")
+        return _not_judged(paths, f"verifier '{verifier.name}' failed: {error.message}")
     except Exception as error:  # noqa: BLE001 - a plugin's exception must not end the backup, and must not pass as "good"
-        return _not_judged(entries, f"verifier '{verifier.name}' failed: {type(error).__name__}: {error}")
-    finally:
-        source.close()
+        return _not_judged(paths, f"verifier '{verifier.name}' failed: {type(error).__name__}: {error}")
     if not report.files and not report.findings:
-        return _not_judged(entries, f"verifier '{verifier.name}' judged none of {len(entries)} files")
+        return _not_judged(paths, f"verifier '{verifier.name}' judged none of {len(paths)} files")
     return report
 
 
-def _not_judged(entries: Sequence[ManifestFile], message: str) -> VerificationReport:
-    return VerificationReport(findings=tuple(Finding(entry.machine_path, "not verified", message) for entry in entries[:1]))
+def _not_judged(paths: Sequence[str], message: str) -> VerificationReport:
+    return VerificationReport(findings=tuple(Finding(path, "not verified", message) for path in paths[:1]))
 
 
 def merge_files(files: Sequence[FileVerification], judged: Sequence[FileVerification]) -> list[FileVerification]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from vss.coordinator import Session
+from vss.coordinator import Coordinator, Session, SnapshotAttributes
 from vss.coordinator.limits import limits_of_profile
-from vss.errors import NotFoundError
+from vss.errors import BadStateError, NotFoundError
 from vss.machines import WriterState
-from vss.ports import Ports
+from vss.ports import NANOSECONDS, Ports
 from vss.roles.volume import FileSystem
 from vss.roles.writer import WriterContext
 from vss.simulation import run
@@ -123,5 +123,50 @@ def test_a_writer_that_an_interrupted_undo_did_not_reach_is_aborted_with_the_bac
             assert scene.calls.count("A.on_abort") == 1
         assert scene.calls.count("A.on_abort") == 1
         scene.assert_nothing_left()
+
+    play(story)
+
+
+def test_a_session_opened_outside_a_loop_has_no_requestor_to_die() -> None:
+    coordinators: list[Coordinator] = []
+
+    async def story(ports: Ports) -> None:
+        coordinators.append(Coordinator(ports))
+        asyncio.get_running_loop().call_soon(coordinators[0].open_session)
+        await asyncio.sleep(0)
+        assert coordinators[0].open_session_count == 1
+        await coordinators[0].close()
+
+    play(story)
+    coordinators[0].open_session()
+    assert coordinators[0].open_session_count == 1
+
+
+def test_closing_the_machine_waits_for_sessions_of_dead_requestors() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports, writers=[StubWriter("A", behaviour={"on_backup_shutdown": 5.0})])
+
+        async def requestor() -> None:
+            await scene.prepare(scene.coordinator.open_session())
+
+        await asyncio.create_task(requestor())
+        await asyncio.sleep(0)
+        await scene.coordinator.close()
+        assert ports.clock.now_ns() == 5 * NANOSECONDS
+        scene.assert_nothing_left()
+
+    play(story)
+
+
+def test_unexposing_what_is_not_exposed_is_refused() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports)
+        async with scene.coordinator.open_session() as session:
+            (snapshot_id,) = await scene.prepare(session)
+            await session.do_snapshot_set()
+            with pytest.raises(BadStateError, match="is not exposed"):
+                await session.unexpose_snapshot(snapshot_id)
+            with pytest.raises(BadStateError, match="not persistent"):
+                await session.expose_snapshot(snapshot_id, SnapshotAttributes.EXPOSED_LOCALLY, "X:")
 
     play(story)

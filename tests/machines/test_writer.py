@@ -172,6 +172,31 @@ def test_a_writer_whose_abort_failed_is_unknown_and_stays_so_until_the_next_sess
     assert machine.state is S.STABLE
 
 
+@pytest.mark.parametrize(
+    ("state", "event", "after"),
+    [
+        (S.STABLE, E.PREPARE_FOR_BACKUP, S.UNKNOWN),
+        (S.STABLE, E.PREPARE_FOR_SNAPSHOT, S.UNKNOWN),
+        (S.WAITING_FOR_FREEZE, E.FREEZE, S.FAILED_AT_FREEZE),
+        (S.WAITING_FOR_THAW, E.THAW, S.FAILED_AT_THAW),
+        (S.WAITING_FOR_POST_SNAPSHOT, E.POST_SNAPSHOT, S.UNKNOWN),
+        (S.WAITING_FOR_BACKUP_COMPLETE, E.BACKUP_COMPLETE, S.UNKNOWN),
+        (S.FAILED_AT_THAW, E.ABORT, S.FAILED_AT_THAW),
+        (S.STABLE, E.PRE_RESTORE, S.UNKNOWN),
+    ],
+)
+def test_no_answer_leaves_a_writer_unknown_outside_the_window(state: S, event: E, after: S) -> None:
+    machine = machine_in(state)
+    machine.begin(event)
+    assert machine.lose() is after
+    assert machine.in_flight is None
+
+
+def test_losing_nothing_is_our_own_mistake() -> None:
+    with pytest.raises(AssertionError, match="no step"):
+        WriterMachine("Store").lose()
+
+
 def test_abort_is_refused_after_post_snapshot() -> None:
     with pytest.raises(BadStateError):
         machine_in(S.WAITING_FOR_BACKUP_COMPLETE).begin(E.ABORT)

@@ -224,9 +224,9 @@ class Listing:
     def __init__(self, *paths: str) -> None:
         self.paths = paths
 
-    def find(self, directory: str, filespec: str, recursive: bool) -> list[str]:
+    def find(self, path: str, filespec: str, recursive: bool) -> list[str]:
         """All of the directory."""
-        return [each for each in self.paths if each.startswith(directory + "\\")]
+        return [each for each in self.paths if each.startswith(path + "\\")]
 
 
 def metadata_of(*components: Component) -> WriterMetadata:

@@ -1,4 +1,4 @@
-"""Every call of a real session in every state: a row of the table, or a refusal with the documented code that changes nothing."""
+"""Every call of a real session in every state: a row of the table, or a refusal with its code that changes nothing."""
 
 from __future__ import annotations
 
@@ -167,6 +167,9 @@ def seen(scene: Scene, session: Session) -> Any:
     )
 
 
+_WRONG = (HResult.VSS_E_BAD_STATE, HResult.VSS_E_OBJECT_NOT_FOUND, HResult.VSS_E_NOT_SUPPORTED)
+
+
 def test_every_call_has_its_entry() -> None:
     assert list(CALLS) == list(SessionCall)
 
@@ -185,11 +188,7 @@ def test_a_call_out_of_sequence_is_bad_state_and_changes_nothing(state: SessionS
             with pytest.raises(VssError) as caught:
                 await do(session, call)
             if call in ARGUMENTS_FIRST:
-                assert caught.value.hresult in (
-                    HResult.VSS_E_BAD_STATE,
-                    HResult.VSS_E_OBJECT_NOT_FOUND,
-                    HResult.VSS_E_NOT_SUPPORTED,
-                )
+                assert caught.value.hresult in _WRONG
             else:
                 assert isinstance(caught.value, BadStateError), call
                 assert caught.value.hresult is HResult.VSS_E_BAD_STATE

@@ -20,5 +20,5 @@ def test_the_providers_are_registered_and_made_with_ports_alone() -> None:
         assert isinstance(registry.create_provider("clone", ports), CloneProvider)
 
     run(main)
-    assert registry.names(Kind.PROVIDER) == ["clone", "copy-on-write"]
+    assert registry.names(Kind.PROVIDER) == ["array", "clone", "copy-on-write", "system"]
     assert plugin.VSS_API == "1.0"

@@ -17,11 +17,11 @@ class Declared(NamedTuple):
 
 
 COMMANDS: dict[str, Declared] = {
-    "admin add shadowstorage": Declared("vss.cli.shadow_storage:add_storage", "Give a volume shadow copy storage."),
-    "admin delete shadowstorage": Declared("vss.cli.shadow_storage:delete_storage", "Take shadow copy storage away."),
+    "admin add shadowstorage": Declared("vss.cli.shadow_storage:add_storage", "Give a volume a place for the saved blocks."),
+    "admin delete shadowstorage": Declared("vss.cli.shadow_storage:delete_storage", "Take a storage association away."),
     "admin delete shadows": Declared("vss.cli.admin:delete_shadows", "Delete shadow copies."),
     "admin list providers": Declared("vss.cli.admin:list_providers", "List the providers."),
-    "admin list shadows": Declared("vss.cli.shadow:list_shadows", "List the shadow copies of a lab or an image."),
+    "admin list shadows": Declared("vss.cli.shadow:list_shadows", "List the shadow copies of a lab or in an image."),
     "admin list shadowstorage": Declared("vss.cli.shadow_storage:list_storage", "List the shadow copy storage."),
     "admin list volumes": Declared("vss.cli.admin:list_volumes", "List the volumes."),
     "admin list writers": Declared("vss.cli.admin:list_writers", "List the writers."),

@@ -104,7 +104,8 @@ class Session(SnapshotCalls, RestoreCalls):
         Raises:
             SetInProgressError: another session holds the lock.
         """
-        self._coordinator.require_no_set_in_creation()
+        if self._machine.allows(SessionCall.START_SNAPSHOT_SET):  # a call out of sequence is told so, whoever holds the lock
+            self._coordinator.require_no_set_in_creation()
         self._machine.call(SessionCall.START_SNAPSHOT_SET)
         set_id = self._ports.ids.guid()
         self._coordinator.creation_started(self)

@@ -218,7 +218,7 @@ class Provider(ABC):
         """
         raise ProviderVetoError(f"provider '{self.name}' cannot break shadow copies: they do not stand alone")
 
-    # -- shadow copy storage (IVssDifferentialSoftwareSnapshotMgmt) -------------------------------------------------------------
+    # -- shadow copy storage (IVssDifferentialSoftwareSnapshotMgmt) ------------------------------------------------------------
 
     async def query_storage(self) -> list[ShadowStorage]:
         """Return the storage association of every volume that has one, in the order of attaching."""

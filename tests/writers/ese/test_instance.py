@@ -483,6 +483,13 @@ def test_what_an_interrupted_creation_left_is_overwritten() -> None:
         files.write(OTHER_DATABASE, header.pack() * 2)
         other = await instance.create_database(OTHER_DATABASE)
         assert other.dbid == 2
+        files.write("D:\\torn.edb", bytes(4096))
+        await instance.create_database("D:\\torn.edb")
+        files.write("D:\\small.txt", b"somebody's notes")
+        files.write("D:\\large.bin", bytes(1 << 17))
+        for path in ("D:\\small.txt", "D:\\large.bin"):
+            with refused(JetCode.DatabaseDuplicate):
+                await instance.create_database(path)
 
     asyncio.run(main())
 

@@ -386,7 +386,9 @@ def test_a_full_disk_is_met_with_the_reserve_logs_until_they_are_gone() -> None:
         await make_reserve_logs(files, LOGS, "E00", 16 * 1024)
         files.space_bytes = sum(len(files.read(path)) for path in files.paths()) + 100
         await stream.roll_over()
+        assert stream.header.flags & LogFlag.RESERVED
         await stream.roll_over()
+        assert stream.header.flags & LogFlag.RESERVED
         with pytest.raises(JetError) as caught:
             await stream.roll_over()
         assert caught.value.code == JetCode.LogDiskFull

@@ -11,16 +11,16 @@ from vss_writers.ese.attached_database import Database
 from vss_writers.ese.database_file import read_database_header
 from vss_writers.ese.engine_event import ignore_events
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.files import FileSystem, is_same_path
+from vss_writers.ese.files import SECTOR_SIZE, FileSystem, is_same_path, read_whole
 from vss_writers.ese.header import DatabaseHeader
-from vss_writers.ese.layout import DatabaseState, page_count
+from vss_writers.ese.layout import HEADER_PAGES, MAGIC, DatabaseState, page_count
 
 DATABASES_MAX = 100
 """Databases of one instance; slot numbers begin at 1."""
 
 
-async def check_new_path(files: FileSystem, path: str) -> None:
-    """Refuse a path where a database stands; remove what an interrupted creation left behind.
+async def check_new_path(files: FileSystem, path: str, page_size: int) -> None:
+    """Refuse a path where a database or anything else stands; remove what an interrupted creation left behind.
 
     Raises:
         JetError: ``DatabaseDuplicate``.
@@ -28,14 +28,21 @@ async def check_new_path(files: FileSystem, path: str) -> None:
     if not await files.exists(path):
         return
     size_bytes = (await files.stat(path)).size_bytes
-    if size_bytes:
-        try:
-            header = await read_database_header(files, path, ignore_events)
-        except JetError as error:
+    try:
+        header = await read_database_header(files, path, ignore_events)
+    except JetError as error:
+        if size_bytes > HEADER_PAGES * page_size or not await _is_torn_header(files, path):
             raise JetError(JetCode.DatabaseDuplicate, f"a file stands there: {error}", path=path) from error
+    else:
         if header.state is not DatabaseState.JUST_CREATED and page_count(size_bytes, header.page_size):
             raise JetError(JetCode.DatabaseDuplicate, path=path)
     await files.remove(path)
+
+
+async def _is_torn_header(files: FileSystem, path: str) -> bool:
+    """Whether a file without room for pages begins with zeros or our magic number: headers whose first write was cut off."""
+    data = await read_whole(files, path)
+    return not any(data[:SECTOR_SIZE]) or data[4:8] == MAGIC.to_bytes(4, "little")
 
 
 def check_attachable(databases: Sequence[Database], path: str, header: DatabaseHeader, page_size: int) -> None:

@@ -213,7 +213,7 @@ class Instance:
         if page_size is not None and page_size != self.parameters.page_size:
             detail = f"the instance has {self.parameters.page_size}-byte pages, asked for {page_size}"
             raise JetError(JetCode.PageSizeMismatch, detail, path=path)
-        await check_new_path(self.files, path)
+        await check_new_path(self.files, path, self.parameters.page_size)
         async with self.writer:
             self.check_running()
             time = self.log_time()

@@ -29,7 +29,6 @@ LOG_VERSION_UPDATE = 12
 
 GENERATION_MAX = 0x7FFFF800
 """Generations end here: −519."""
-GENERATION_WARNING = 0x40000000
 
 NOWHERE = LogPosition()
 NEVER = LogTime()

@@ -70,6 +70,7 @@ class LogStream:
         self._lock = asyncio.Lock()
         self._error: JetError | None = None
         self._is_rolling = False
+        self._is_reserve_next = False
         self._start_buffer(LOG_HEADER_SIZE, bytearray(CHECKSUM_SIZE), LOG_HEADER_SIZE)
         self._flushed = self.position
         self.flush_count = 0
@@ -238,7 +239,7 @@ class LogStream:
         self._buffer += End().pack()
         await self._write_out()
         await self._file.close()
-        header = next_header(self._parameters, self._header, self._owner, await self._flags())
+        header = next_header(self._parameters, self._header, self._owner, self._flags())
         directory, base = self._parameters.directory, self._parameters.base
         temporary = join_path(directory, temporary_log_name(base))
         current = join_path(directory, current_log_name(base))
@@ -251,10 +252,13 @@ class LogStream:
         self._flushed = self.position
         return header
 
-    async def _flags(self) -> LogFlag:
+    def _flags(self) -> LogFlag:
         flags = LogFlag.CIRCULAR if self._parameters.is_circular else LogFlag.NONE
         if self._header.flags & (LogFlag.CIRCULAR | LogFlag.CIRCULAR_HISTORY) and not self._parameters.is_circular:
             flags |= LogFlag.CIRCULAR_HISTORY
+        if self._is_reserve_next:
+            self._is_reserve_next = False
+            flags |= LogFlag.RESERVED
         return flags
 
     async def _prepare_temporary(self) -> None:
@@ -284,6 +288,7 @@ class LogStream:
             reserve = join_path(self._parameters.directory, reserve_log_name(self._parameters.base, number))
             if await self._files.exists(reserve):
                 await self._files.rename(reserve, temporary)
+                self._is_reserve_next = True
                 self._owner.on_low_space(reserve)
                 return
         raise error

@@ -23,7 +23,7 @@ class InstanceParameters:
         log_file_size: bytes of one generation; a whole number of sectors.
         page_size: page size of every database of the instance.
         checkpoint_depth: bytes of log that recovery may have to read; beyond it pages are written.
-        circular: whether generations below the checkpoint are removed at roll-over.
+        circular: whether generations are removed as soon as the checkpoint has passed them.
         cache_pages: clean pages kept per database.
         waypoint_generations: how many of the newest generations may be lost without losing consistency (0: none).
         computer_name: stands in new signatures.
