@@ -166,7 +166,7 @@ class Blocking(Protocol):
     """Work that would block the loop: a thread in the real world, inline plus ``cost_s`` of virtual time in the simulated."""
 
     def __call__(self, work: Callable[[], T], *, cost_s: float = 0.0) -> Awaitable[T]:
-        """Do ``work`` and return its result."""
+        """Do ``work`` and return its result. When the caller is cancelled, ``work`` is over before that is noticed."""
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import errno
 import fcntl
 import itertools
@@ -282,8 +283,21 @@ class RealProcesses:
 
 
 async def in_thread(work: Callable[[], T], *, cost_s: float = 0.0) -> T:
-    """Do ``work`` in a thread and return its result; ``cost_s`` is for the simulated world."""
-    return await asyncio.to_thread(work)
+    """Do ``work`` in a thread and return its result; ``cost_s`` is for the simulated world.
+
+    A thread cannot be cancelled, so a cancelled caller goes on only when the thread is done: nobody may undo what is still
+    being written.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()  # taken: the cancellation is what counts now
+        raise
 
 
 def real_ports(

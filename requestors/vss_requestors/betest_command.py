@@ -17,10 +17,10 @@ import click
 import msgspec
 
 from vss.cli.output import json_option, print_json
-from vss.documents import BackupComponents, BackupType
+from vss.documents import BackupComponents, BackupType, NewTarget
 from vss.documents.selection_file import SELECTION_SIZE_MAX_BYTES, parse_selection_text, parse_selection_xml
 from vss.documents.xml import parse_backup_components
-from vss.errors import ConfigurationError, NotFoundError, UnsupportedError
+from vss.errors import ConfigurationError, InvalidArgumentError, NotFoundError, UnsupportedError
 from vss.events import Record
 from vss.exit_codes import ExitCode
 from vss.ids import GUID_NULL, Guid
@@ -30,6 +30,8 @@ from vss_requestors.backup import BackupRequestor
 from vss_requestors.betest_report import backup_report, restore_report
 from vss_requestors.betest_spelling import normalise
 from vss_requestors.component_selection import ComponentName, names_of
+from vss_requestors.new_target_names import parse_new_target
+from vss_requestors.options import VerifyOn
 from vss_requestors.restore import RestoreRequestor
 from vss_requestors.results import BackupResult, RestoreResult
 from vss_requestors.sizes import parse_rate
@@ -86,6 +88,11 @@ class BetestOptions:
     authoritative: bool
     stop_on_writer_error: bool
     verify: bool
+    verify_on: VerifyOn
+    restore_options: str
+    new_target: tuple[NewTarget, ...]
+    then: tuple[Path, ...]
+    additional_restores: bool
     provider: str
     throttle: float | None
 
@@ -116,8 +123,9 @@ class BetestOptions:
         for option, is_given in self._backup_only():
             if is_given and self.restore:
                 raise click.UsageError(f"'{option}' does not go with '/R' (--restore).")
-        if self.authoritative and not self.restore:
-            raise click.UsageError("'/Auth' (--authoritative) goes with '/R' (--restore) only.")
+        for option, is_given in self._restore_only():
+            if is_given and not self.restore:
+                raise click.UsageError(f"'{option}' goes with '/R' (--restore) only.")
 
     def _backup_only(self) -> list[tuple[str, bool]]:
         return [
@@ -127,7 +135,33 @@ class BetestOptions:
             ("/Pre", self.previous_document is not None),
             ("/O", self.bootable_system_state),
             ("--provider", bool(self.provider)),
+            ("--verify-on", self.verify_on != "set"),
         ]
+
+    def _restore_only(self) -> list[tuple[str, bool]]:
+        return [
+            ("/Auth", self.authoritative),
+            ("--restore-options", bool(self.restore_options)),
+            ("--new-target", bool(self.new_target)),
+            ("--then", bool(self.then)),
+            ("--additional-restores", self.additional_restores),
+        ]
+
+
+def _rate(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return parse_rate(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _new_targets(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[NewTarget, ...]:
+    try:
+        return tuple(parse_new_target(each) for each in value)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(error.message) from error
 
 
 def make_betest(run_on_machine: RunOnMachine = run_on_lab, files: HostFiles | None = None) -> click.Command:
@@ -161,6 +195,22 @@ def make_betest(run_on_machine: RunOnMachine = run_on_lab, files: HostFiles | No
     @click.option("--authoritative", is_flag=True, help="/Auth: authoritative restore.")
     @click.option("--stop-on-writer-error", is_flag=True, help="/StopError: end at the first writer that fails.")
     @click.option("--verify/--no-verify", default=True, show_default=True, help="Verify every file and page.")
+    @click.option(
+        "--verify-on",
+        type=click.Choice(["set", "shadow copy", "both"]),
+        default="set",
+        show_default=True,
+        help="Where the writers' verifiers read.",
+    )
+    @click.option("--restore-options", default="", help="Restore options string, for every component.")
+    @click.option("--new-target", multiple=True, callback=_new_targets, help="FILES=DIRECTORY; may be repeated.")
+    @click.option(
+        "--then",
+        multiple=True,
+        type=click.Path(path_type=Path, resolve_path=True),
+        help="Restore this set after that of /D: its increments, in order.",
+    )
+    @click.option("--additional-restores", is_flag=True, help="More sets follow in later calls; writers put recovery off.")
     @click.option("--provider", default="", help="Provider by name or id; the machine chooses by default.")
     @click.option("--throttle", callback=_rate, help="Bytes a second for copying and verifying, for example 20MiB.")
     @click.option("--verbose", is_flag=True, help="/V: name every file.")
@@ -187,15 +237,6 @@ def _text(result: Result, *, is_verbose: bool) -> str:
     if isinstance(result, BackupResult):
         return backup_report(result, is_verbose=is_verbose)
     return restore_report(result, is_verbose=is_verbose)
-
-
-def _rate(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        return parse_rate(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 def _files(files: HostFiles | None) -> HostFiles:
@@ -232,6 +273,7 @@ def _backup_job(options: BetestOptions, components: tuple[ComponentName, ...], f
             send_backup_complete=not options.no_backup_complete,
             verify=options.verify,
             throttle_bytes_per_s=options.throttle,
+            verify_on=options.verify_on,
             stop_on_writer_error=options.stop_on_writer_error,
             bootable_system_state=options.bootable_system_state,
             records=lambda: records,
@@ -251,6 +293,10 @@ def _restore_job(options: BetestOptions, components: tuple[ComponentName, ...], 
             components=components,
             verify=options.verify,
             authoritative=options.authoritative,
+            restore_options=options.restore_options,
+            new_targets=options.new_target,
+            increments=options.then,
+            additional_restores=options.additional_restores,
             throttle_bytes_per_s=options.throttle,
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from vss.exit_codes import ExitCode
 from vss.observe import quantities
 from vss.roles.verifier import Finding
@@ -32,7 +34,20 @@ def backup_report(result: BackupResult, *, is_verbose: bool = False) -> str:
 
 
 def restore_report(result: RestoreResult, *, is_verbose: bool = False) -> str:
-    """Return the text of a restore."""
+    """Return the text of a restore, of a chain set by set."""
+    if result.earlier:
+        *before, last = (*result.earlier, msgspec.structs.replace(result, earlier=()))
+        parts = [_restored(each, is_verbose=is_verbose) for each in before]
+        return "\n\n".join([*parts, restore_report(last, is_verbose=is_verbose)])
+    text = _restored(result, is_verbose=is_verbose)
+    if result.exit_code == ExitCode.OK:
+        verdict = "restored: every component is back and its writer has recovered it"
+    else:
+        verdict = f"NOT restored completely (exit code {result.exit_code})"
+    return f"{text}\n\n{verdict}"
+
+
+def _restored(result: RestoreResult, *, is_verbose: bool) -> str:
     lines = [f"restore of set {result.set_id}", "", *_phases(result.phases), ""]
     restored = [each for each in result.files if each.action == "restored"]
     lines.append(f"restored     {quantities.counted(len(restored), 'file')}, {quantities.size(result.restored_bytes)}")
@@ -41,11 +56,7 @@ def restore_report(result: RestoreResult, *, is_verbose: bool = False) -> str:
         reason = f": {component.reason}" if component.reason else ""
         lines.append(f"component    {component.writer}:{component.component}  files restored: {component.status}{reason}")
     lines += [f"warning      {each}" for each in result.warnings]
-    if result.exit_code == ExitCode.OK:
-        verdict = "restored: every component is back and its writer has recovered it"
-    else:
-        verdict = f"NOT restored completely (exit code {result.exit_code})"
-    return "\n".join([*lines, "", verdict])
+    return "\n".join(lines)
 
 
 def verification_report(result: SetVerification, *, is_verbose: bool = False) -> str:

@@ -1,7 +1,7 @@
-"""Blocking work that is over when its caller goes on, even when the caller was cancelled meanwhile.
+"""Blocking work whose result is not lost when the caller was cancelled meanwhile.
 
-A thread cannot be cancelled: without this, a cancelled requestor would undo a set while a thread still writes to it, and a
-file opened by a thread after its caller had gone would stay open for ever.
+The port promises that work is over when its caller goes on; what it returned would be lost by a cancellation all the same, and
+a file opened by a thread would stay open for ever.
 """
 
 from __future__ import annotations
@@ -18,22 +18,11 @@ T = TypeVar("T")
 async def finished(
     ports: Ports, work: Callable[[], T], *, cost_s: float = 0.0, let_go: Callable[[T], object] | None = None
 ) -> T:
-    """Do ``work`` and return its result. When cancelled, wait for its end first, and hand an unwanted result to ``let_go``."""
+    """Do ``work`` and return its result. When cancelled, hand an unwanted result to ``let_go``."""
     done: list[T] = []
-
-    def kept() -> None:
-        done.append(work())
-
-    async def blocking() -> None:
-        await ports.blocking(kept, cost_s=cost_s)
-
-    task = asyncio.ensure_future(blocking())
     try:
-        await asyncio.shield(task)
+        await ports.blocking(lambda: done.append(work()), cost_s=cost_s)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # taken: the cancellation is what counts now
         if done and let_go is not None:
             let_go(done[0])
         raise

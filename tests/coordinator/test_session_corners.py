@@ -11,9 +11,11 @@ import pytest
 
 from vss.coordinator import Coordinator, Session, SnapshotAttributes
 from vss.coordinator.limits import limits_of_profile
-from vss.errors import BadStateError, NotFoundError
-from vss.machines import WriterState
+from vss.errors import AlreadyExistsError, BadStateError, NotFoundError
+from vss.ids import Guid
+from vss.machines import SessionState, WriterState
 from vss.ports import NANOSECONDS, Ports
+from vss.roles.provider import BreakOptions, BrokenSnapshot
 from vss.roles.volume import FileSystem
 from vss.roles.writer import WriterContext
 from vss.simulation import run
@@ -150,7 +152,7 @@ def test_closing_the_machine_waits_for_sessions_of_dead_requestors() -> None:
             await scene.prepare(scene.coordinator.open_session())
 
         await asyncio.create_task(requestor())
-        await asyncio.sleep(0)
+        await asyncio.sleep(1.0)
         await scene.coordinator.close()
         assert ports.clock.now_ns() == 5 * NANOSECONDS
         scene.assert_nothing_left()
@@ -168,5 +170,43 @@ def test_unexposing_what_is_not_exposed_is_refused() -> None:
                 await session.unexpose_snapshot(snapshot_id)
             with pytest.raises(BadStateError, match="not persistent"):
                 await session.expose_snapshot(snapshot_id, SnapshotAttributes.EXPOSED_LOCALLY, "X:")
+
+    play(story)
+
+
+def test_a_set_of_copies_that_stand_alone_is_broken() -> None:
+    class Array(StubProvider):
+        async def break_snapshot_set(
+            self, snapshot_set_id: Guid, options: BreakOptions = BreakOptions.NONE
+        ) -> list[BrokenSnapshot]:
+            broken = [BrokenSnapshot(each.snapshot_id, each.original_volume, None) for each in self.finished.values()]
+            self.finished.clear()
+            return broken
+
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports, providers=[Array()])
+        async with scene.coordinator.open_session() as session:
+            (snapshot_id,) = await scene.prepare(session)
+            await session.do_snapshot_set()
+            (broken,) = await session.break_snapshot_set(session.snapshot_set_id, BreakOptions.MASK_LUNS)
+            assert broken.snapshot_id == snapshot_id
+            assert await session.query() == []
+
+    play(story)
+
+
+def test_the_requestor_that_died_is_the_one_meant_and_a_writer_subscribes_once() -> None:
+    async def story(ports: Ports) -> None:
+        patient = StubWriter("A", freeze_timeout_s=300.0)
+        scene = await Scene.build(ports, writers=[patient])
+        with pytest.raises(AlreadyExistsError):
+            scene.coordinator.add_writer(patient)
+        async with scene.coordinator.open_session() as first, scene.coordinator.open_session() as second:
+            await scene.prepare(first)
+            await first.do_snapshot_set()
+            await scene.coordinator.requestor_died(second.session_id)
+            assert scene.coordinator.open_session_count == 1
+            assert first.state is SessionState.SNAPSHOT_TAKEN
+        await scene.coordinator.close()
 
     play(story)

@@ -30,6 +30,7 @@ from vss.documents import (
     WriterRestore,
 )
 from vss.documents.file_sets import select_files
+from vss.documents.machine_paths import FileListing
 from vss.documents.selection import component_set
 from vss.documents.xml import parse_backup_components, parse_writer_metadata, render_backup_components, render_writer_metadata
 from vss.errors import BadStateError, ProviderError, ProviderVetoError, SetInProgressError, WriterRetryableError
@@ -218,17 +219,6 @@ def test_12_the_restore_target_original_means_what_the_method_says() -> None:
     assert asyncio.run(place(RestoreTarget.ORIGINAL_LOCATION)) == ["D:\\a\\x.txt"]
 
 
-class Listing:
-    """Files by path."""
-
-    def __init__(self, *paths: str) -> None:
-        self.paths = paths
-
-    def find(self, path: str, filespec: str, recursive: bool) -> list[str]:
-        """All of the directory."""
-        return [each for each in self.paths if each.startswith(path + "\\")]
-
-
 def metadata_of(*components: Component) -> WriterMetadata:
     return WriterMetadata(Guid(int=1), Guid(int=2), "W", UsageType.USER_DATA, SourceType.OTHER, components=components)
 
@@ -238,7 +228,7 @@ def spit(*excluded: ExcludedFiles) -> list[tuple[str, str]]:
     spec = FileSpec("D:\\live", "*", recursive=True, alternate_location="E:\\spit")
     metadata = metadata_of(Component(ComponentType.FILE_GROUP, "files", files=(spec,)))
     sets = [component_set(metadata, metadata.components[0])]
-    found = select_files(sets, excluded, BackupType.FULL, Listing("E:\\spit\\a.txt", "D:\\live\\a.txt"))
+    found = select_files(sets, excluded, BackupType.FULL, FileListing(["E:\\spit\\a.txt", "D:\\live\\a.txt"]))
     return [(each.path, each.source_path) for each in found]
 
 

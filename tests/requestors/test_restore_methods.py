@@ -528,7 +528,7 @@ def test_only_the_ranges_of_a_partial_file_are_copied_and_written_back(kit: Any,
         (PartialFile("D:\\data", "big.dat", "0:x"), "is no range"),
         (PartialFile("D:\\data", "none.dat", "0:1"), "is not on the shadow copy"),
         (PartialFile("E:\\data", "big.dat", "0:1"), "has no shadow copy in this set"),
-        (PartialFile("D:\\data", "big.dat", "D:\\data\\bad.bin"), "expected 4096"),
+        (PartialFile("D:\\data", "big.dat", "D:\\data\\bad.bin"), "expected 4088"),
         (PartialFile("D:\\data", "big.dat", "D:\\data\\huge.bin"), "more than 16777216"),
         (DifferencedFile("E:\\data", "*", False, 0), "has no shadow copy in this set"),
     ],
@@ -546,7 +546,7 @@ def test_what_a_writer_adds_and_cannot_mean_fails_its_component(kit: Any, file: 
             await handle.close()
         result = await BackupRequestor().run(world, **world.options)
         assert not result.components[0].succeeded
-        assert message.replace("4096", "4088") in result.components[0].reason
+        assert message in result.components[0].reason
 
     kit.play(script)
 
@@ -765,7 +765,7 @@ def test_verifiers_find_the_same_wherever_they_read(kit: Any, verify_on: str) ->
         (finding,) = bad.findings
         assert (finding.path, finding.page_number, finding.offset) == (ONE, 1, kit.PAGE)
         assert bad.exit_code == ExitCode.VERIFICATION_MISMATCH
-        assert [each.path for each in bad.verified if not each.is_good][0] == ONE
+        assert next(each.path for each in bad.verified if not each.is_good) == ONE
 
     kit.play(script)
 

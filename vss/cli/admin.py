@@ -19,7 +19,7 @@ from vss.cli.output import json_option, print_json
 from vss.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
-    from vss.coordinator.session_core import WriterStatus
+    from vss.coordinator import WriterStatus
     from vss.lab import Lab
     from vss.roles.provider import SnapshotProperties
 

@@ -80,11 +80,6 @@ class SnapshotContext(IntEnum):
         return bool(self & SnapshotAttributes.PERSISTENT)
 
     @property
-    def attributes(self) -> SnapshotAttributes:
-        """The attribute bits that a shadow copy of this context carries."""
-        return SnapshotAttributes(self.value & 0xFF)
-
-    @property
     def is_client_accessible(self) -> bool:
         """Whether the shadow copies are those that people see as previous versions."""
         return self is not SnapshotContext.ALL and bool(self & SnapshotAttributes.CLIENT_ACCESSIBLE)
