@@ -35,6 +35,7 @@ class HResult(int, Enum):
     S_OK = 0x00000000, "done"
     S_FALSE = 0x00000001, "done, with nothing to report"
     E_NOTIMPL = 0x80004001, "not implemented"
+    E_POINTER = 0x80004003, "a pointer is not valid"
     E_FAIL = 0x80004005, "unspecified failure"
     E_ACCESSDENIED = 0x80070005, "the caller lacks the rights"
     E_OUTOFMEMORY = 0x8007000E, "out of memory", True
@@ -126,6 +127,7 @@ class HResult(int, Enum):
     VSS_E_ASRERROR_CRITICAL_DISK_CANNOT_BE_EXCLUDED = 0x80042415, "system recovery: a critical disk cannot be excluded"
     VSS_E_ASRERROR_SYSTEM_PARTITION_HIDDEN = 0x80042416, "system recovery: the system partition is hidden"
     VSS_E_FSS_TIMEOUT = 0x80042417, "the file share shadow copy timed out", True
+    FSRVP_E_SHADOWCOPYSET_ID_MISMATCH = 0x80042501, "file share protocol: the set is not the one being made"
 
 
 WRITER_FAILURES: frozenset[HResult] = frozenset(

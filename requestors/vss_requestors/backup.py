@@ -182,6 +182,7 @@ class BackupRun:
 
     async def _end_without_copy(self) -> None:
         """Nothing was copied, so nothing may be reported as backed up: abort; writers hear BackupShutdown at release."""
+        await self._documents.write_file(self._session.save_as_xml())
         await self._session.abort_backup()
 
     # -- copy and verify -------------------------------------------------------------------------------------------------------

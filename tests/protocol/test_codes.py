@@ -226,15 +226,20 @@ def test_a_set_that_is_not_transacted_leaves_them_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "code", "entry"),
+    ("late", "step", "code", "entry"),
     [
-        ("freeze", HResult.VSS_E_TRANSACTION_FREEZE_TIMEOUT, 12323),
-        ("thaw", HResult.VSS_E_TRANSACTION_THAW_TIMEOUT, 12324),
+        ("KTM", "freeze", HResult.VSS_E_TRANSACTION_FREEZE_TIMEOUT, 12323),
+        ("KTM", "thaw", HResult.VSS_E_TRANSACTION_THAW_TIMEOUT, 12324),
+        ("DTC", "freeze", HResult.VSS_E_TRANSACTION_FREEZE_TIMEOUT, 12325),
+        ("DTC", "thaw", HResult.VSS_E_TRANSACTION_THAW_TIMEOUT, 12326),
     ],
 )
-def test_a_transaction_manager_that_is_too_late_fails_the_set(step: str, code: HResult, entry: int) -> None:
+def test_a_transaction_manager_that_is_too_late_fails_the_set(late: str, step: str, code: HResult, entry: int) -> None:
     async def story(scene: Scene) -> None:
-        with_managers(scene, **{step: 40.0})
+        with_managers(scene)
+        for manager in scene.coordinator.transaction_managers:
+            assert isinstance(manager, Manager)
+            manager.trouble = {step: 40.0} if manager.name == late else {}
         with pytest.raises(VssError) as caught:
             await scene.backup()
         assert caught.value.hresult is code

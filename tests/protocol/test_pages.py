@@ -9,6 +9,7 @@ import pytest
 from tests.protocol import pages
 from tests.protocol.concepts import ABSENT_CODES, CODES, GROUPS
 from vss.coordinator import SnapshotAttributes, SnapshotContext
+from vss.coordinator.service_log import ENTRIES
 from vss.hresult import HResult
 from vss.machines import SessionCall, SnapshotState, WriterEvent, WriterState
 
@@ -29,6 +30,11 @@ def test_every_member_has_a_row(words: type) -> None:
     calls = words in (SessionCall, WriterEvent)
     names = [str(each.value).partition(" ")[0] if calls else each.name for each in words]  # type: ignore[attr-defined]
     assert [name for name in names if name not in known] == []
+
+
+def test_every_entry_of_the_event_log_is_looked_for_by_a_test() -> None:
+    text = "".join(path.read_text("utf-8") for path in sorted((pages.ROOT / "tests" / "protocol").glob("test_*.py")))
+    assert [event_id for _, event_id in ENTRIES if not re.search(rf"\b{event_id}\b", text)] == []
 
 
 def test_the_pages_are_up_to_date() -> None:

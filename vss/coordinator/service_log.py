@@ -17,7 +17,6 @@ KERNEL = "volsnap"
 ENTRIES: Mapping[tuple[str, int], tuple[str, str]] = {
     (SERVICE, 4002): ("error", "several shadow copies of one volume were asked for in one set"),
     (SERVICE, 4003): ("warning", "Freeze was received more than two minutes ago, and neither Thaw nor Abort followed"),
-    (SERVICE, 8206): ("error", "two writers have the same instance id"),
     (SERVICE, 8217): ("error", "a second instance of a writer class has no instance name"),
     (SERVICE, 8218): ("error", "two instances of a writer class have the same instance name"),
     (SERVICE, 8229): ("warning", "a writer rejected an event; its changes of the document are dropped"),

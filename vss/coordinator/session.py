@@ -35,7 +35,9 @@ MAX_VOLUMES_IN_SET = 64
 
 
 class Session(SnapshotCalls, RestoreCalls):
-    """One requestor's backup or restore. Every call out of sequence raises ``BadStateError`` and changes nothing."""
+    """One requestor's backup or restore (IVssBackupComponents). Every call out of sequence raises ``BadStateError`` and changes
+    nothing. Names are the vendor's in snake case; the page of the method of that name is the source of each, its error list
+    that of the codes raised."""
 
     def initialize_for_backup(self) -> None:
         """Make this session a backup."""
@@ -77,7 +79,7 @@ class Session(SnapshotCalls, RestoreCalls):
     def add_component(
         self, instance_id: Guid, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str
     ) -> None:
-        """Include a component explicitly.
+        """Include a component explicitly ("AddComponent"; "Working with selectability and logical paths").
 
         Raises:
             NotFoundError: the writer, or its component, does not exist.
@@ -99,7 +101,7 @@ class Session(SnapshotCalls, RestoreCalls):
         self._ports.emit(ComponentAdded(session_id=self._id_text, writer=metadata.friendly_name, component=component.full_path))
 
     def start_snapshot_set(self) -> Guid:
-        """Begin a set and take the machine-wide creation lock; return the set's id.
+        """Begin a set and take the machine-wide creation lock; return the set's id ("StartSnapshotSet").
 
         Raises:
             SetInProgressError: another session holds the lock.
@@ -196,7 +198,7 @@ class Session(SnapshotCalls, RestoreCalls):
             await self._send(WriterEvent.PREPARE_FOR_BACKUP, WriterState.STABLE, self._limits.prepare_backup_s)
 
     async def do_snapshot_set(self) -> None:
-        """Take the set: see ``vss.coordinator.creation``. The creation lock is free afterwards, however it ended.
+        """Take the set, as ``vss.coordinator.creation`` tells. The creation lock is free afterwards, however it ended.
 
         Raises:
             ProviderError: a provider failed; nothing of the set is left.
@@ -266,7 +268,8 @@ class Session(SnapshotCalls, RestoreCalls):
         component_name: str,
         succeeded: bool,
     ) -> None:
-        """Report whether a component was backed up: true only for what was copied and verified. Writers truncate on it."""
+        """Report whether a component was backed up: true only for what was copied and verified. Writers truncate on it
+        ("SetBackupSucceeded")."""
         self._machine.call(SessionCall.SET_BACKUP_SUCCEEDED)
         key = ComponentKey(writer_id, type, logical_path, component_name)
         self._document = change_component(self._document, key, instance_id, backup_succeeded=succeeded)
@@ -279,7 +282,8 @@ class Session(SnapshotCalls, RestoreCalls):
             )
 
     async def abort_backup(self) -> None:
-        """Undo an unfinished set and tell the writers. Writers past PostSnapshot hear of it at release (BackupShutdown)."""
+        """Undo an unfinished set and tell the writers that prepared; those past PostSnapshot hear of it at release, by
+        BackupShutdown ("Aborting VSS operations")."""
         self._machine.call(SessionCall.ABORT_BACKUP)
         await self._undo_unfinished()
         for participant in self._selected_participants():

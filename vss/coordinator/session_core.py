@@ -152,7 +152,7 @@ class SessionCore:
     # -- discovery -------------------------------------------------------------------------------------------------------------
 
     async def gather_writer_metadata(self) -> list[WriterMetadata]:
-        """Ask every enabled writer to identify itself. A writer that fails is missing from the result, as in VSS.
+        """Ask every enabled writer to identify itself ("GatherWriterMetadata"). A writer that fails is missing from the result.
 
         Raises:
             BadStateError: called twice, or out of sequence.
@@ -231,7 +231,8 @@ class SessionCore:
 
     async def release(self) -> None:
         """End the session whatever state it is in: undo an unfinished set, delete auto-release shadow copies, free the
-        creation lock, send BackupShutdown to every writer that took part. The second call does nothing."""
+        creation lock, send BackupShutdown to every writer that took part ("Handling BackupShutdown events"). The second call
+        does nothing."""
         if self._is_released:
             return
         self._is_released = True

@@ -35,11 +35,12 @@ _WRITER_STEPS = (
 )  # fmt: skip
 _PROVIDER_STEPS = (
     "is_volume_supported", "begin_prepare", "end_prepare", "pre_commit", "commit", "post_commit", "pre_final", "post_final",
-    "abort", "query", "open", "delete", "revert", "expose", "break", "import", "locate_luns",
+    "abort", "query", "open", "delete", "revert", "query_revert", "expose", "unexpose", "break", "import", "locate_luns",
 )  # fmt: skip
 _VOLUME_STEPS = ("read", "write", "flush", "hold", "release")
 _OTHER_SITES = (
-    "coord.flush_and_hold", "requestor.copy", "requestor.verify", "requestor.complete", "restore.write",
+    "coord.flush_and_hold", "coord.freeze_transactions", "coord.thaw_transactions", "coord.sync_recovered",
+    "requestor.copy", "requestor.verify", "requestor.complete", "restore.write",
 )  # fmt: skip
 
 KNOWN_SITES: tuple[str, ...] = (
