@@ -18,11 +18,12 @@ import random
 import shutil
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vss.errors import Interrupted
 from vss.events import Event
@@ -259,7 +260,11 @@ class RealLock:
 
 
 class RealProcesses:
-    """The host's programs, each in a process group of its own."""
+    """The host's programs, each in a process group of its own.
+
+    A thread waits for each, not the loop's child watcher: cancelled at the wrong moment, the loop's own subprocess transport
+    was seen to wait for ever for a program that had been killed and collected (CPython 3.11).
+    """
 
     async def run(self, arguments: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> ProcessResult:
         """Run to the end.
@@ -268,18 +273,28 @@ class RealProcesses:
             TimeoutError: it took longer than ``timeout_s``; the program and what it started were killed.
             OSError: it could not be started.
         """
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*arguments, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+        pipe = subprocess.PIPE
+        # Not in a thread: a cancellation there would lose a program that nobody knows of. Starting takes a millisecond.
+        child = subprocess.Popen(list(arguments), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)  # noqa: ASYNC220
+        future = asyncio.get_running_loop().run_in_executor(None, child.communicate, stdin)
         try:
             async with asyncio.timeout(timeout_s):
-                stdout, stderr = await process.communicate(stdin)
+                stdout, stderr = await asyncio.shield(future)
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+                os.killpg(child.pid, signal.SIGKILL)
+            await _settled(future)
             raise
-        assert process.returncode is not None
-        return ProcessResult(process.returncode, stdout, stderr)
+        return ProcessResult(child.returncode, stdout, stderr)
+
+
+async def _settled(future: asyncio.Future[Any]) -> None:
+    """Wait until a thread is done, however often the caller is cancelled meanwhile; what it raised is of no interest."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
+    if not future.cancelled():
+        future.exception()
 
 
 async def in_thread(work: Callable[[], T], *, cost_s: float = 0.0) -> T:
@@ -292,11 +307,7 @@ async def in_thread(work: Callable[[], T], *, cost_s: float = 0.0) -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        while not future.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([future])
-        if not future.cancelled():
-            future.exception()  # taken: the cancellation is what counts now
+        await _settled(future)
         raise
 
 

@@ -172,14 +172,15 @@ class FileSetExpander:
             source = spec.alternate_location.rstrip("\\") + path[len(spec.path.rstrip("\\")) :]
         whole = await self._planned_at(path, source, KIND_NAMES[spec.kind] if spec is not None else "file")
         ranges = within(await self._ranges(file, owner), whole.size_bytes)
-        before = self._planned.get(path.casefold())
-        if before is not None and any(each != owner for each in before.owners):
-            before.owners = list(dict.fromkeys((*before.owners, owner)))  # somebody else wants all of it
+        before = self._planned.pop(path.casefold(), None)
+        others = [each for each in before.owners if each != owner] if before is not None else []
+        if before is not None and others:
+            ranges = within((*before.ranges, *ranges), whole.size_bytes) if before.ranges else ()  # what any of them wants
+        elif not ranges:
             return
-        self._planned.pop(path.casefold(), None)
-        if ranges:
-            whole.ranges, whole.size_bytes, whole.owners = ranges, sum(each.length for each in ranges), [owner]
-            self._planned[path.casefold()] = whole
+        whole.ranges, whole.owners = ranges, [*others, owner]
+        whole.size_bytes = sum(each.length for each in ranges) if ranges else whole.size_bytes
+        self._planned[path.casefold()] = whole
 
     async def _ranges(self, file: PartialFile, owner: Owner) -> tuple[ByteRange, ...]:
         """The ranges of a partial file; a ranges file is part of the backup too."""

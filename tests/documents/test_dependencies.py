@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from vss.documents import Component, ComponentDependency, ComponentType, SourceType, UsageType, WriterMetadata
-from vss.documents.dependencies import ComponentKey, dependency_graph, dependency_order, with_dependencies
+from vss.documents.dependencies import (
+    ComponentKey,
+    dependency_graph,
+    dependency_order,
+    missing_dependencies,
+    with_dependencies,
+)
 from vss.errors import InvalidArgumentError, NotFoundError
 from vss.ids import Guid
 
@@ -55,6 +61,14 @@ def test_selecting_one_component_pulls_in_what_it_depends_on() -> None:
 def test_a_dependency_that_nobody_declares_is_named() -> None:
     with pytest.raises(NotFoundError, match=r"1:one' depends on '0{8}.*2:p\\two', which no writer declares"):
         dependency_graph([writer(A, ("one", [(B, "p", "two")]))])
+
+
+def test_what_is_missing_may_be_allowed_and_is_listed() -> None:
+    writers = [writer(A, ("one", [(B, "p", "two"), (C, "", "web"), (B, "\\\\host\\p", "far")])), CHAIN[2], CHAIN[1]]
+    assert missing_dependencies(writers) == ((key(A, "one"), key(B, "p\\two")),)
+    assert with_dependencies(writers, [key(A, "one")], allow_missing=True) == (key(A, "one"), key(C, "web"), key(B, "store"))
+    with pytest.raises(NotFoundError):
+        with_dependencies(writers, [key(A, "one")])
 
 
 def test_a_dependency_that_is_not_selected_is_named() -> None:

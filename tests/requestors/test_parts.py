@@ -18,10 +18,12 @@ from vss.documents import (
     ExcludedFiles,
     FileSpec,
     FileSpecKind,
+    PartialFile,
     SourceType,
     UsageType,
     WriterMetadata,
 )
+from vss.documents.ranges import ByteRange, render_ranges_file
 from vss.errors import (
     ConfigurationError,
     InvalidArgumentError,
@@ -60,6 +62,7 @@ from vss_requestors.results import SetVerification
 from vss_requestors.run_records import freeze_of, holds_of, phases_of, truncations_of
 from vss_requestors.set_judgement import SetJudgement
 from vss_requestors.sizes import parse_rate
+from vss_requestors.snapshot_source import SnapshotFileSource
 from vss_requestors.target import PROBE_NAME, check_target, is_inside
 
 # -- blocking work and copying -----------------------------------------------------------------------------------------------
@@ -330,6 +333,73 @@ def test_files_whose_time_is_unknown_are_planned() -> None:
         ports.files.write_atomically(Path("/host/1.log"), b"x")
         await expander.add(group(FileSpec("D:\\", "*.log")), OWNER, BackupType.FULL, (), (all_times,))
         assert [file.machine_path for file in expander.planned] == ["D:\\1.log", "D:\\db.edb"]
+
+    run(main)
+
+
+def test_partial_files_of_several_components_give_what_any_of_them_wants() -> None:
+    async def main(ports: Ports) -> None:
+        volume = await shadow_copy(ports, ["/a/0123456789.txt", "/spit/x.txt", "/b/whole.txt"])
+        spec = FileSpec("D:\\a", "*.txt", backup_type_mask=0x202)
+        spit = FileSpec("D:\\normal", "*.txt", alternate_location="D:\\spit")
+        expander = FileSetExpander({"D:": volume.files})
+        other = Owner("writer", "other")
+        await expander.add(group(FileSpec("D:\\b", "*")), OWNER, BackupType.FULL)
+
+        def file(name: str, ranges: str, directory: str = "D:\\a") -> PartialFile:
+            return PartialFile(directory, name, ranges)
+
+        excluded = (ExcludedFiles("D:\\a", "none.txt"),)
+        mine = (file("0123456789.txt", "0:2"), file("x.txt", "1:3", "D:\\normal"), file("none.txt", "0:1"))
+        await expander.add_what_writers_added([group(spec, spit)], OWNER, excluded, (), mine)
+        theirs = (file("0123456789.txt", "1:3"), file("whole.txt", "0:1", "D:\\b"))
+        await expander.add_what_writers_added([group(spec)], other, (), (), theirs)
+        found = {each.machine_path: each for each in expander.planned}
+        assert found["D:\\a\\0123456789.txt"].ranges == (ByteRange(0, 4),)
+        assert found["D:\\a\\0123456789.txt"].owners == [OWNER, other]
+        assert found["D:\\normal\\x.txt"].source_path == "D:\\spit\\x.txt"
+        assert found["D:\\b\\whole.txt"].ranges == ()
+        assert found["D:\\b\\whole.txt"].size_bytes == len("/b/whole.txt")
+        assert found["D:\\b\\whole.txt"].owners == [OWNER, other]
+        await expander.add(group(FileSpec("D:\\a", "0*")), Owner("writer", "third"), BackupType.FULL)
+        assert found["D:\\a\\0123456789.txt"].ranges == (), "a third component wants all of it"
+        assert expander.refused == []
+        volume.close()
+
+    run(main)
+
+
+def test_two_components_may_name_one_ranges_file() -> None:
+    async def main(ports: Ports) -> None:
+        volume = await shadow_copy(ports, ["/a/1.txt", "/a/ranges"])
+        handle = await volume.files.open("/a/ranges", write=True)
+        await handle.pwrite(0, render_ranges_file([ByteRange(0, 1)]))
+        await handle.close()
+        expander = FileSetExpander({"D:": volume.files})
+        other = Owner("writer", "other")
+        partial = (PartialFile("D:\\a", "1.txt", "D:\\a\\ranges"),)
+        for owner in (OWNER, other, other):
+            await expander.add_what_writers_added([], owner, (), (), partial)
+        assert [each.owners for each in expander.planned] == [[OWNER, other], [OWNER, other]]
+        volume.close()
+
+    run(main)
+
+
+def test_a_verifier_reads_shadow_copies_by_machine_path() -> None:
+    async def main(ports: Ports) -> None:
+        volume = await shadow_copy(ports, ["/a/1.txt", "/a/2.txt"])
+        expander = FileSetExpander({"D:": volume.files})
+        await expander.add(group(FileSpec("D:\\n", "*", alternate_location="D:\\a")), OWNER, BackupType.FULL)
+        source = SnapshotFileSource({"D:": volume.files}, expander.planned)
+        assert source.paths() == ["D:\\n\\1.txt", "D:\\n\\2.txt"]
+        assert await source.size("D:\\n\\1.txt") == 8
+        assert await source.read("D:\\n\\2.txt", 3, 3) == b"2.t"
+        with pytest.raises(NotFoundError, match="is not in the backup"):
+            await source.size("D:\\a\\1.txt")
+        await source.close()
+        await source.close()
+        volume.close()
 
     run(main)
 

@@ -284,6 +284,11 @@ def forge(ports: Ports, root: Path, manifest: Manifest | None = None, **fields: 
         ({"machine_path": "D:\\..\\..\\x"}, "no set may hold"),
         ({"machine_path": "D:\\a\0"}, "no set may hold"),
         ({"size_bytes": -1}, "-1 bytes"),
+        ({"ranges": "0:x"}, "ranges that are none"),
+        ({"ranges": "0:5,3:5"}, "overlap"),
+        ({"ranges": "5:5,0:5"}, "not in order"),
+        ({"ranges": "99999999999999:5"}, "too far"),
+        ({"ranges": "0:5", "size_bytes": 4}, "4 bytes, its ranges have 5"),
     ],
 )
 def test_a_hostile_manifest_is_refused(change: dict[str, Any], message: str) -> None:
@@ -359,6 +364,22 @@ def test_a_file_source_reads_by_machine_path_and_keeps_few_files_open() -> None:
         assert files.open_paths() == []
 
     run(main, files=files)
+
+
+def test_a_partial_file_is_shown_as_the_machine_had_it() -> None:
+    async def main(ports: Ports) -> None:
+        entry = msgspec.structs.replace(a_file("D:\\p", b"abcdefgh"), ranges="2:3,10:5")
+        ports.files.make_directory(Path("/s/files/D"))
+        ports.files.write_atomically(Path("/s/files/D/p"), b"abcdefgh")
+        source = SetFileSource(ports, Path("/s"), [entry])
+        whole = b"\0\0abc\0\0\0\0\0defgh"
+        assert await source.size("D:\\p") == len(whole)
+        for offset in range(len(whole) + 2):
+            for length in range(len(whole) + 2):
+                assert await source.read("D:\\p", offset, length) == whole[offset : offset + length]
+        source.close()
+
+    run(main)
 
 
 # -- host errors -------------------------------------------------------------------------------------------------------------

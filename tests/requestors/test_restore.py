@@ -360,6 +360,17 @@ def reseal(world: Any, kit: Any, change: Any) -> None:
     files.write_atomically(root / "session.json", encode(changed))
 
 
+def test_a_component_whose_writer_is_not_in_the_document_was_not_backed_up(kit: Any) -> None:
+    async def script(world: Any) -> None:
+        await world.start()
+        await back_up(world)
+        reseal(world, kit, lambda path, data: render_backup_components(BackupComponents()) if "components" in path else data)
+        with pytest.raises(NotFoundError, match="'Store' of writer 'Store' was not backed up"):
+            await restore(world, kit, components=(ComponentName("", "Store"),))
+
+    kit.play(script)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

@@ -163,6 +163,21 @@ def test_what_cannot_be_replaced_goes_to_its_mapping_or_stays_as_it_is(
     kit.play(script)
 
 
+def test_what_can_be_replaced_is_whatever_mappings_there_are(kit: Any) -> None:
+    async def script(world: Any) -> None:
+        seen = Seen()
+        method_ = method(Kind.RESTORE_IF_CAN_REPLACE, WriterRestore.IF_REPLACE_FAILS, mappings=MAPPINGS)
+        await start(world, kit, restore_method=method_, behaviour={"on_post_restore": seen})
+        await back_up(world)
+        await world.destroy_originals()
+        assert (await restore(world, kit)).exit_code == ExitCode.OK
+        assert await world.tree() == kit.STORE_FILES
+        assert not await world.files.exists("L:\\other")
+        assert seen.components == [], "replacing did not fail, so there is no PostRestore"
+
+    kit.play(script)
+
+
 # -- services ----------------------------------------------------------------------------------------------------------------
 
 

@@ -42,7 +42,8 @@ MAX_DOCUMENT_BYTES = 16 << 20
 MAX_MANIFEST_BYTES = 256 << 20
 """Larger documents are hostile: nothing that is written here comes near."""
 
-MAX_FILE_BYTES = 1 << 63
+MAX_FILE_BYTES = 1 << 44
+"""Ranges beyond the largest file of the file systems that are backed up are hostile too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,9 @@ def _check_ranges(entry: ManifestFile) -> None:
     except InvalidArgumentError as error:
         raise BackupSetError(f"'{MANIFEST_FILE}' gives '{entry.path}' ranges that are none: {error.message}") from error
     if within(ranges, MAX_FILE_BYTES) != ranges and entry.ranges:
-        raise BackupSetError(f"'{MANIFEST_FILE}' gives '{entry.path}' ranges that overlap or are not in order: {entry.ranges}")
+        raise BackupSetError(
+            f"'{MANIFEST_FILE}' gives '{entry.path}' ranges that overlap, are not in order or lie too far: {entry.ranges}"
+        )
     length = sum(each.length for each in ranges)
     if length != entry.size_bytes:
         raise BackupSetError(f"'{MANIFEST_FILE}' gives '{entry.path}' {entry.size_bytes} bytes, its ranges have {length}")
