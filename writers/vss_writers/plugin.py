@@ -18,13 +18,14 @@ _SCRIPTED = UUID("5affb034-969f-4919-8875-88f830d0ef89")
 
 @hookimpl
 def vss_register_writers(registry: Registrar) -> None:
-    """Register the Exchange-like store and the scripted writer."""
+    """Register the Exchange-like store, the scripted writer, and the express writer, which is metadata only."""
     registry.writer(
         "exchange", "vss_writers.exchange.writer:make_exchange_writer", summary="An Exchange-like store on the ESE engine."
     )
     registry.writer(
         "scripted", "vss_writers.scripted.writer:make_scripted_writer", summary="A writer whose behaviour comes from a file."
     )
+    registry.writer("express", "vss.roles.express:express_writer", summary="A writer that is a metadata document and no code.")
 
 
 @hookimpl

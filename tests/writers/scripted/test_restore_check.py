@@ -83,7 +83,7 @@ def test_files_at_their_alternate_location_are_found_there(kit: Any, method: str
     exit_code, log, data = kit.bench(script, changed)
 
     assert (exit_code, data) == (ExitCode.OK, made_bytes(A, 5000, 1))
-    assert "T1: 'D:\\Other\\a.txt': the requestor did not record that it used the alternate location" in log
+    assert not any("did not record that it used the alternate location" in each for each in log)
 
 
 def test_a_file_lost_after_the_copy_shows_in_the_result_of_the_restore(kit: Any) -> None:
