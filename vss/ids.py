@@ -20,8 +20,3 @@ meet this one in real files."""
 def seeded_guid(stream: random.Random) -> Guid:
     """Return a version 4 GUID drawn from ``stream``."""
     return UUID(int=stream.getrandbits(128), version=4)
-
-
-def braced(guid: Guid) -> str:
-    """Return the form of the vendor's tools: ``{b5946137-…}``."""
-    return "{" + str(guid) + "}"

@@ -83,11 +83,6 @@ class ArrayProvider(Provider):
         self._copies: dict[Guid, LunCopy] = {}
         self._waiting: dict[Guid, LunCopy] = {}
 
-    @property
-    def array(self) -> SimulatedArray:
-        """The array behind it."""
-        return self._array
-
     async def attach(self, volume: Volume) -> None:
         """Put a block volume on the array: its disk is a LUN of it from now on."""
         if isinstance(volume, BlockVolume) and not volume.is_lost:

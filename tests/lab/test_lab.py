@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vss.errors import InvalidArgumentError, NotFoundError, PluginError, VolumeError
+from vss.errors import InvalidArgumentError, NotFoundError, PluginError, VolumeError, VolumeReadError
 from vss.events import WorkloadAcknowledged
 from vss.ids import GUID_NULL
 from vss.lab import Lab, parse_configuration
@@ -142,6 +142,20 @@ def test_check_names_what_does_not_hold(machine: Machine) -> None:
     ):
         assert expected in problems
     assert any(each.startswith("users: ") for each in problems), problems
+
+
+def test_check_says_when_a_workload_cannot_compare(machine: Machine) -> None:
+    async def look(lab: Lab) -> list[str]:
+        async def check() -> list[str]:
+            raise VolumeReadError("the disk does not answer")
+
+        for workload in lab.workloads.values():
+            workload.check = check  # type: ignore[method-assign]
+        return await lab.check()
+
+    problems = machine.live(look)
+
+    assert any(each.endswith(": cannot be compared: the disk does not answer") for each in problems)
 
 
 def _full() -> Any:

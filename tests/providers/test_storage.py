@@ -202,6 +202,27 @@ def test_when_growing_fails_all_of_the_volume_go_and_volsnap_says_25() -> None:
     assert len([each for each in events if isinstance(each, SnapshotDeleted)]) == 2
 
 
+@pytest.mark.parametrize("call", ["resizing", "deleting", "exposing"])
+def test_a_failing_device_fails_the_call_by_name(call: str) -> None:
+    async def main(ports: Ports) -> None:
+        store = FaultyStore(MemoryStore(SIZE, name="D:"))
+        machine = Machine(ports)
+        volume = await machine.add("D:", store)
+        (snapshot_id,) = await machine.create()
+        provider = machine.provider
+        if call == "deleting":
+            await provider.delete_snapshot(snapshot_id)
+        store.arm(StoreFault(StoreEffect.WRITE_ERROR, 0, 1 << 40, is_sticky=True))
+        with pytest.raises(ProviderError, match=call):
+            await {
+                "resizing": lambda: provider.resize_storage(volume, MAXIMUM),
+                "deleting": lambda: provider.delete_storage(volume),
+                "exposing": lambda: provider.set_exposed_name(snapshot_id, "/exposed"),
+            }[call]()
+
+    run(main)
+
+
 # -- inside the volume ---------------------------------------------------------------------------------------------------------
 
 

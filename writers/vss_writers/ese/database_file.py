@@ -150,8 +150,6 @@ class DatabaseFile:
         """Turn whatever the file system raises into ``DiskFull`` (event 424) or ``DiskIO`` (event 481)."""
         try:
             yield
-        except JetError:
-            raise
         except Exception as error:
             if self._is_full(error):
                 self._on_event(EngineEvent(424, "the disk of a database is full", Severity.ERROR, self.path))

@@ -98,11 +98,6 @@ class Snapshots:
         self._is_freezing = False
 
     @property
-    def kind(self) -> SnapshotKind:
-        """Kind of the snapshot in progress."""
-        return self._kind
-
-    @property
     def is_frozen(self) -> bool:
         """Whether writing is stopped right now."""
         return self.state is SnapshotState.FROZEN
