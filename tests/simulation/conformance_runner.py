@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import resource
 import sys
 import unittest
 import warnings
@@ -28,6 +29,7 @@ class SimulationPolicy(asyncio.DefaultEventLoopPolicy):
 
 
 def main(names: list[str]) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))  # a test that never ends must not take the machine with it
     warnings.simplefilter("ignore")  # the tests provoke warnings and look for those they want themselves
     report: dict[str, object] = {}
     count = 0

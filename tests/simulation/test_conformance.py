@@ -46,7 +46,7 @@ def test_cpythons_own_asyncio_tests_pass_but_for_those_with_threads() -> None:
         [sys.executable, str(Path(__file__).with_name("conformance_runner.py")), *MODULES],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
-        timeout=300,
+        timeout=240,
         check=True,
     )
     report = json.loads(done.stdout)
