@@ -145,7 +145,7 @@ def test_a_lost_image_stops_the_machine_and_the_disk_can_be_given_up(lab: Path, 
     (lab / "volumes" / "D.img").unlink()
 
     assert console.vss("lab", "show", "lab") == ExitCode.NOT_FOUND
-    assert "volume D:: its image" in console.err
+    assert "the image of volume D:, " in console.err
     assert "vss lab lose" in console.err
 
     assert console.vss("lab", "lose", "lab", "D:") == 0

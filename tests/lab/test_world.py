@@ -207,9 +207,9 @@ def test_no_lab(make_stage: Callable[..., Any]) -> None:
         ("state.json", b'{"schema": "vss.lab-state/2"}', ConfigurationError, "expected schema 'vss.lab-state/1', found"),
         ("state.json", None, NotFoundError, "expected lab.toml and state.json there"),
         ("workloads/users.json", b"[]", ConfigurationError, "the record of workload 'users' is damaged"),
-        ("volumes/D.img", None, NotFoundError, "volume D:: its image /host/lab/volumes/D.img is gone"),
-        ("volumes/D.img", b"", ConfigurationError, "volume D:: its image /host/lab/volumes/D.img cannot be used: expected"),
-        ("volumes/D.img", bytes(8 << 20), ConfigurationError, "D.img cannot be used"),
+        ("volumes/D.img", None, NotFoundError, "the image of volume D:, /host/lab/volumes/D.img, is gone"),
+        ("volumes/D.img", b"", ConfigurationError, "the image of volume D:, /host/lab/volumes/D.img, cannot be used: expected"),
+        ("volumes/D.img", bytes(8 << 20), ConfigurationError, "D.img, cannot be used"),
     ],
 )
 def test_a_broken_file_is_named_and_nothing_is_lost(

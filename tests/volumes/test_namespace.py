@@ -25,7 +25,9 @@ def test_paths_lead_to_their_volume_without_regard_to_the_drive_s_case() -> None
         assert not machine.is_read_only
         await machine.make_directory("d:\\Exchange\\SG1")
         file = await machine.open("D:\\Exchange\\SG1\\DB1.edb", create=True)
+        assert file.path == "D:\\Exchange\\SG1\\DB1.edb"
         await file.pwrite(0, b"content")
+        assert file.size_bytes == 7
         await file.close()
         await machine.sync()
         assert await machine.exists("d:\\Exchange\\SG1\\DB1.edb")

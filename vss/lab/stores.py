@@ -149,8 +149,8 @@ class DirectoryKeeper:
             if table.name.upper() in self._expendable:
                 return _lost_volume(table, ports)
             if isinstance(error, FileNotFoundError):
-                raise NotFoundError(f"volume {table.name}: its image {path} is gone", hint=hint) from error
-            raise ConfigurationError(f"volume {table.name}: its image {path} cannot be used: {error}", hint=hint) from error
+                raise NotFoundError(f"the image of volume {table.name}, {path}, is gone", hint=hint) from error
+            raise ConfigurationError(f"the image of volume {table.name}, {path}, cannot be used: {error}", hint=hint) from error
 
     def _mount_image(self, table: VolumeTable, ports: Ports, path: Path) -> BlockVolume:
         store = _open_image(self._files, path)
@@ -184,7 +184,7 @@ class DirectoryKeeper:
             ImageStore.create(self._files, path, parse_size(table.size, table.name)).close()
             store = _open_image(self._files, path)
         except OSError as error:
-            raise VolumeWriteError(f"volume {table.name}: its image {path} cannot be made: {error}") from error
+            raise VolumeWriteError(f"the image of volume {table.name}, {path}, cannot be made: {error}") from error
         self.lost_volumes = [each for each in self.lost_volumes if each != table.name]
         return store
 

@@ -60,9 +60,9 @@ class VolumeNamespace:
         return all(self.file_system(name).is_read_only for name in self._places)
 
     async def open(self, path: str, *, write: bool = False, create: bool = False, exclusive: bool = False) -> File:
-        """Open a file; its ``path`` is the one inside its volume."""
+        """Open a file."""
         files, inner = self._resolve(path)
-        return await files.open(inner, write=write, create=create, exclusive=exclusive)
+        return _MachineFile(await files.open(inner, write=write, create=create, exclusive=exclusive), path)
 
     async def stat(self, path: str) -> FileStat:
         """Return what is known of ``path``."""
@@ -103,3 +103,23 @@ class VolumeNamespace:
             files = self.file_system(name)
             if not files.is_read_only:
                 await files.sync()
+
+
+class _MachineFile:
+    """An open file under the machine path it was opened by, not its place inside its volume. Its methods are the file's own."""
+
+    __slots__ = ("_file", "close", "path", "pread", "pwrite", "sync", "truncate")
+
+    def __init__(self, file: File, path: str) -> None:
+        self.path = path
+        self._file = file
+        self.pread = file.pread
+        self.pwrite = file.pwrite
+        self.truncate = file.truncate
+        self.sync = file.sync
+        self.close = file.close
+
+    @property
+    def size_bytes(self) -> int:
+        """The length now."""
+        return self._file.size_bytes

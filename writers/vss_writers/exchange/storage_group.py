@@ -25,7 +25,6 @@ from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.exchange.directory import Directory
 from vss_writers.exchange.engine_events import EngineEvents
-from vss_writers.exchange.machine_files import MachineFiles
 from vss_writers.exchange.options import StorageGroupOptions
 from vss_writers.exchange.restore_logs import put_logs_back
 from vss_writers.exchange.schema import TABLES
@@ -159,7 +158,7 @@ class StorageGroup:
         await self.settle_logs()
         self.directory = await Directory.read(self.host, options.log_directory)
         instance = await Instance.open(
-            MachineFiles(self.host.files),
+            self.host.files,
             self.parameters,
             now=self.wall_clock,
             random=self.host.ports.random.stream(f"ese:{self.host.name}"),
