@@ -40,17 +40,22 @@ class WriterIdentified(Event, frozen=True, kw_only=True):
     writer: str
     writer_id: str
     component_count: int
+    instance_id: str = ""
+    level: str = ""  # FRONT_END, BACK_END or SYSTEM
+    freeze_limit_ns: int = 0  # how long the writer stays frozen at most
 
 
 class ComponentAdded(Event, frozen=True, kw_only=True):
     session_id: str
     writer: str
     component: str
+    instance_id: str = ""
 
 
 class SnapshotSetStarted(Event, frozen=True, kw_only=True):
     session_id: str
     snapshot_set_id: str
+    attributes: int = -1  # of the session's context, as the vendor's bits
 
 
 class VolumeAddedToSet(Event, frozen=True, kw_only=True):
@@ -82,6 +87,7 @@ class WriterCalled(Event, frozen=True, kw_only=True):
 
     writer: str
     step: str
+    session_id: str = ""
 
 
 class WriterAnswered(Event, frozen=True, kw_only=True):
@@ -90,20 +96,24 @@ class WriterAnswered(Event, frozen=True, kw_only=True):
     writer: str
     step: str
     state: str
+    session_id: str = ""
 
 
 class WriterFroze(Event, frozen=True, kw_only=True):
     writer: str
+    session_id: str = ""
 
 
 class WriterThawed(Event, frozen=True, kw_only=True):
     writer: str
     frozen_ns: int = 0
+    session_id: str = ""
 
 
 class WriterAborted(Event, frozen=True, kw_only=True):
     writer: str
     cause: str
+    session_id: str = ""
 
 
 class WriterVetoed(Event, frozen=True, kw_only=True):
@@ -112,12 +122,14 @@ class WriterVetoed(Event, frozen=True, kw_only=True):
     state: str
     hresult: str
     message: str
+    session_id: str = ""
 
 
 class WriterTimedOut(Event, frozen=True, kw_only=True):
     writer: str
     step: str
     limit_ns: int
+    session_id: str = ""
 
 
 class LateAnswerIgnored(Event, frozen=True, kw_only=True):
@@ -193,6 +205,7 @@ class ProviderFailed(Event, frozen=True, kw_only=True):
     step: str
     hresult: str
     message: str
+    snapshot_set_id: str = ""
 
 
 class SnapshotCommitted(Event, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from vss.events import Event
 from vss.ids import Guid
+from vss.io_faults import IoFaultSite, no_io_faults
 
 T = TypeVar("T")
 
@@ -196,6 +197,7 @@ class Ports:
         blocking: for work that would block the loop.
         emit: records one event; the recorder stamps it.
         faults: the fault site.
+        io_faults: the fault site of plain calls.
         is_simulated: whether time is virtual. For reports only; no role may branch on it.
     """
 
@@ -207,4 +209,5 @@ class Ports:
     blocking: Blocking
     emit: Callable[[Event], None]
     faults: FaultSite = no_faults
+    io_faults: IoFaultSite = no_io_faults
     is_simulated: bool = True

@@ -21,7 +21,6 @@ import stat
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,8 +28,8 @@ from vss.errors import Interrupted
 from vss.events import Event
 from vss.ids import Guid, seeded_guid
 from vss.interrupts import Interrupts
-from vss.ports import FaultSite, HostFiles, IdSource, Ports, Processes, ProcessResult, no_faults
-from vss.simulation.faults import FaultPlan
+from vss.ports import FaultSite, HostFiles, IdSource, Ports, Processes, ProcessResult
+from vss.simulation.fault_world import with_faults
 from vss.simulation.ports import SeededIds, SeededStreams, discard
 
 T = TypeVar("T")
@@ -98,11 +97,14 @@ class RealFile:
     def pwrite(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write all of ``data`` at ``offset``; the kernel's short writes are continued."""
         descriptor = self._check()
-        rest = memoryview(data).cast("B")
+        written = os.pwrite(descriptor, data, offset)
+        if written == len(data):
+            return
+        rest = memoryview(data).cast("B")[written:]
         while rest:
+            offset += written
             written = os.pwrite(descriptor, rest, offset)
             rest = rest[written:]
-            offset += written
 
     def truncate(self, size: int) -> None:
         """Cut or extend (with zeros) to ``size`` bytes."""
@@ -330,12 +332,9 @@ def real_ports(
         processes=RealProcesses() if processes is None else processes,
         blocking=in_thread,
         emit=discard if emit is None else emit,
-        faults=no_faults if faults is None else faults,
         is_simulated=False,
     )
-    if isinstance(faults, FaultPlan):
-        faults.attach(replace(ports, faults=no_faults))
-    return ports
+    return with_faults(ports, faults)
 
 
 def run_real(

@@ -16,13 +16,14 @@ TYPES = list(jsonl.event_types().values())
 
 def sample(event_type: type[Event]) -> Event:
     """An event with a value in every field, made from the field's type."""
-    values = {field.name: f"ü {field.name}" if field.type is str else 7 for field in msgspec.structs.fields(event_type)}
-    return event_type(**values)
+    values = {bool: True, int: 7, tuple[str, ...]: ("ü", "7")}
+    fields = msgspec.structs.fields(event_type)
+    return event_type(**{field.name: values.get(field.type, f"ü {field.name}") for field in fields})
 
 
 def test_a_line_has_schema_sequence_instant_and_event_in_this_order() -> None:
     assert jsonl.encode(Record(3, 5, WriterFroze(writer="Exchange"))) == (
-        b'{"schema":"vss.event/1","seq":3,"instant_ns":5,"event":"WriterFroze","writer":"Exchange"}\n'
+        b'{"schema":"vss.event/1","seq":3,"instant_ns":5,"event":"WriterFroze","writer":"Exchange","session_id":""}\n'
     )
 
 

@@ -18,8 +18,9 @@ OWN = [each for each in event_types().values() if each.__module__ == "vss.events
 
 
 def sample(event_type: type[Event]) -> Event:
-    values = {field.name: field.name.upper() if field.type is str else 7 for field in msgspec.structs.fields(event_type)}
-    return event_type(**values)
+    values = {bool: True, int: 7, tuple[str, ...]: ("ONE", "TWO")}
+    fields = msgspec.structs.fields(event_type)
+    return event_type(**{field.name: values.get(field.type, field.name.upper()) for field in fields})
 
 
 @pytest.mark.parametrize("event_type", OWN, ids=lambda each: each.__name__)
@@ -185,7 +186,7 @@ def test_structlog_gets_the_class_name_the_fields_and_the_stamp() -> None:
         recorder.emit(events.HoldLost(volume="D:", held_ns=1, queued_count=0))
 
     assert logs == [
-        {"event": "WriterFroze", "writer": "Exchange", "seq": 1, "instant_ns": 5, "log_level": "info"},
+        {"event": "WriterFroze", "writer": "Exchange", "session_id": "", "seq": 1, "instant_ns": 5, "log_level": "info"},
         {
             "event": "HoldLost",
             "volume": "D:",

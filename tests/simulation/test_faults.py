@@ -335,16 +335,18 @@ def test_where_the_caller_is_the_role_the_calling_task_dies(effect: str, expecte
     assert visit(f"requestor.copy {effect}", main)[0] == expected
 
 
-def test_a_caller_that_gives_up_before_the_crash_kills_the_work() -> None:
+def test_a_caller_that_gives_up_before_the_crash_cancels_the_work_and_the_role_is_dead_all_the_same() -> None:
     async def main(ports: Ports) -> list[str]:
         work = Work(ports)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1.5):
                 await ports.faults("writer.freeze", work, writer="A")
         await ports.clock.sleep(60)
+        with pytest.raises(WriterError, match="it died"):
+            await ports.faults("writer.thaw", work, writer="A")
         return list(work.seen)
 
-    assert visit("writer.freeze crash=after", main)[0] == ["begun", "middle"]
+    assert visit("writer.freeze crash=after", main)[0] == ["begun", "middle", "finally"]
 
 
 # -- the real world ------------------------------------------------------------------------------------------------------------

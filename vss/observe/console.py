@@ -68,6 +68,12 @@ def _released(event: Any) -> str:
     return f"{event.volume} released after {duration(event.held_ns)}{queued}"
 
 
+def _status(event: Any) -> str:
+    return f"writers asked for their status, {event.after}: " + (
+        f"failed: {', '.join(event.failed)}" if event.failed else "no failure"
+    )
+
+
 def _window(event: Any, verb: str) -> str:
     return f"freeze window {verb} after {duration(event.duration_ns)} ({limit(event.limit_ns)} allowed)"
 
@@ -75,8 +81,18 @@ def _window(event: Any, verb: str) -> str:
 _SENTENCES: dict[str, Callable[[Any], str]] = {
     "SessionStarted": _session_started,
     "SessionReleased": lambda e: f"session {_short(e.session_id)} released",
+    "BackupLeftWaiting": lambda e: f"session {_short(e.session_id)} ended without BackupComplete: {', '.join(e.writers)} waits",
+    "WaitingBackupTaken": lambda e: f"session {_short(e.by_session_id)} completes what session {_short(e.session_id)} left",
+    "WaitingBackupEnded": lambda e: f"what session {_short(e.session_id)} left is never completed: {e.cause}",
+    "SnapshotsImported": lambda e: f"set {_short(e.snapshot_set_id)} imported: {counted(len(e.imported), 'snapshot')}",
     "WriterIdentified": lambda e: f"{e.writer} identified, {counted(e.component_count, 'component')}",
     "ComponentAdded": lambda e: f"{e.writer}: component {e.component} added",
+    "BackupStateSet": lambda e: f"session {_short(e.session_id)} takes a backup of type {e.backup_type.lower()}",
+    "ComponentReported": lambda e: f"component {e.component} reported as {'backed up' if e.succeeded else 'failed'}",
+    "WriterStatusGathered": _status,
+    "CreationLockTaken": lambda e: f"session {_short(e.session_id)} may create a set",
+    "CreationLockFreed": lambda e: f"session {_short(e.session_id)} lets others create a set",
+    "SnapshotSetBroken": lambda e: f"snapshot set {_short(e.snapshot_set_id)} broken into ordinary disks",
     "SnapshotSetStarted": lambda e: f"snapshot set {_short(e.snapshot_set_id)} started",
     "VolumeAddedToSet": lambda e: f"{e.volume} added to the set, provider {e.provider}",
     "PhaseEntered": lambda e: f"phase {e.phase}",
@@ -96,9 +112,12 @@ _SENTENCES: dict[str, Callable[[Any], str]] = {
     "WritesHeld": lambda e: f"{e.volume} holds writes, limit {limit(e.limit_ns)}",
     "WritesReleased": _released,
     "HoldLost": lambda e: f"{e.volume} let its writes go by itself after {duration(e.held_ns)}, {e.queued_count} were queued",
+    "WriteQueued": lambda e: f"{e.volume} queued write {e.number} ({size(e.byte_count)})",
+    "QueuedWriteEnded": lambda e: f"{e.volume}: queued write {e.number} {e.outcome}",
     "VolumeLost": lambda e: f"{e.volume} is lost",
     "VolumeReplaced": lambda e: f"{e.volume} replaced by an empty volume",
     "ProviderCalled": lambda e: f"provider {e.provider} called: {e.step}",
+    "ProviderAnswered": lambda e: f"provider {e.provider} answered {e.step}",
     "ProviderFailed": lambda e: f"provider {e.provider} failed at {e.step}: {e.message} [{e.hresult}]",
     "SnapshotCommitted": lambda e: f"snapshot committed: {counted(e.snapshot_count, 'volume')} at one instant",
     "SnapshotSetCreated": lambda e: f"snapshot set {_short(e.snapshot_set_id)} created",

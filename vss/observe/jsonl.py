@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+import vss.check_events
+import vss.handover_events  # noqa: F401 - the same
 from vss.errors import DocumentError
 from vss.events import Event, Record
 

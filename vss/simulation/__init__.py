@@ -24,7 +24,9 @@ from vss.simulation.errors import (
     VirtualTimeError,
     WorldClosedError,
 )
-from vss.simulation.fault_grammar import KNOWN_SITES, Fault, parse_fault
+from vss.simulation.fault_grammar import Fault, parse_fault
+from vss.simulation.fault_site_kinds import FaultSite
+from vss.simulation.fault_sites import FAULT_SITES, KNOWN_SITES, EffectForm, applicable_effects
 from vss.simulation.faults import FaultPlan
 from vss.simulation.loop import SimulationLoop
 from vss.simulation.memory_files import MemoryFiles
@@ -34,12 +36,15 @@ from vss.simulation.world import Simulation, run
 
 __all__ = [
     "ACTOR",
+    "FAULT_SITES",
     "KNOWN_SITES",
     "START_WALL_NS",
     "ChoiceSource",
     "DeadlockError",
+    "EffectForm",
     "Fault",
     "FaultPlan",
+    "FaultSite",
     "FifoChoices",
     "ForbiddenError",
     "LeakError",
@@ -61,6 +66,7 @@ __all__ = [
     "UnhandledError",
     "VirtualTimeError",
     "WorldClosedError",
+    "applicable_effects",
     "depth_first",
     "parse_fault",
     "run",

@@ -1,107 +1,145 @@
-"""Injected faults: a plan of them, and what each effect does at the site that it strikes.
+"""Injected faults: a plan of them, which is the ``Ports.faults`` and, by ``at``, the ``Ports.io_faults`` of a world.
 
-``FaultPlan`` is the ``Ports.faults`` of a world. Invariants: a plan decides by site, selectors, count and its own random stream
-only, never by ordinals of unrelated calls; every strike is one ``FaultFired`` event; after a run the plan says which faults
-struck and which never did. Several faults that match one visit apply in the order of the plan, each around the rest.
+Invariants: a plan decides by site, selectors, count and its own random stream only, never by ordinals of unrelated calls; every
+strike is one ``FaultFired`` event; after a run the plan says which faults struck and which never did. Several faults that match
+one visit apply in the order of the plan, each around the rest; of plain calls the first one strikes.
 
 A crash stops the role's work without its ``finally`` blocks, kills the tasks that work for the role (``vss.simulation.ACTOR``),
-and gives its caller the error of a broken connection; later calls of the same role get it too, until ``restart``. At the sites
-of requestor, coordinator and volume, where the caller itself is the one to crash, the calling task dies. Source of the counts:
-"numFailures" of the Microsoft test writer, extended by what it lacks (delay, hang, crash, lie).
+and gives its caller the error of a broken connection; later calls of the same role get it too, until ``restart``. At sites of
+media the role dies that does the I/O, and where nobody in particular does, the calling task. Roles keep their state in
+memory; whoever makes machines may replace it by what was persisted (``when_died``). Source of the counts: "numFailures" of
+the Microsoft test writer, extended by what it lacks (delay, hang, crash, lie).
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import types
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
-from contextvars import copy_context
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
-from vss.errors import (
-    InconsistentSnapshotError,
-    InsufficientStorageError,
-    ProviderError,
-    ProviderVetoError,
-    VolumeError,
-    VolumeFullError,
-    VolumeNotSupportedError,
-    VolumeReadError,
-    VolumeWriteError,
-    VssError,
-    WriterError,
-    WriterRetryableError,
-    WriterTimeoutError,
-)
-from vss.events import FaultFired
-from vss.hresult import HResult
+from vss.errors import VssError
+from vss.events import Event, FaultFired
+from vss.io_faults import IoFault
 from vss.ports import NANOSECONDS, Ports
-from vss.simulation.errors import ForbiddenError
-from vss.simulation.fault_grammar import Fault, parse_code, parse_duration, parse_exception, parse_fault, parse_faults
+from vss.simulation.fault_effects import Effects, simulation_loop
+from vss.simulation.fault_errors import connection_lost, failure_of
+from vss.simulation.fault_grammar import Fault, parse_fault, parse_faults
+from vss.simulation.fault_processes import COORDINATOR, REQUESTOR, PartOfWork, Processes, RoleCrashedError, Work, die
+from vss.simulation.fault_selection import PASSING, RunState, SiteVisit, Standing
+from vss.simulation.fault_site_kinds import DATA_EFFECTS, Answer, Passage
+from vss.simulation.fault_sites import SITE_BY_NAME
+from vss.simulation.fault_words import parse_duration, parse_part, parse_size
 from vss.simulation.loop import SimulationLoop
 from vss.simulation.parts import ACTOR
 
-Work = Callable[[], Awaitable[Any]]
 _CALLED_ROLES = ("writer", "provider")  # have a process of their own; at other sites the caller is the one who dies
-_DEFAULT_CODES: dict[str, HResult | int] = {
-    "writer": HResult.VSS_E_WRITERERROR_NONRETRYABLE,
-    "provider": HResult.VSS_E_PROVIDER_VETO,
-    "volume": errno.EIO,
-}
-_ERRORS: dict[str, tuple[type[VssError], ...]] = {
-    "writer": (WriterError, WriterRetryableError, WriterTimeoutError, InconsistentSnapshotError),
-    "provider": (ProviderError, ProviderVetoError, VolumeNotSupportedError, InsufficientStorageError),
-    "volume": (VolumeError, VolumeFullError),
-}
-
-
-@dataclass(slots=True)
-class _Standing:
-    """A fault in a run: visits that matched its selectors, and strikes."""
-
-    fault: Fault
-    visits: int = 0
-    strikes: int = 0
+_HOSTS = {"service.writer_host": "writer:", "service.provider_host": "provider:"}
+_WORLD_SITES = tuple(site.name for site in SITE_BY_NAME.values() if site.passage is Passage.WORLD)
+_LETTING_GO = ("coord.release_session",)
+"""Letting go of what a dead role had is no error, and no effect."""
+_SILENT_IO = ("lie", "lose", "torn", "misdirect", "stale", "flip", "corrupt", "partial", "duplicate", "drop")
 
 
 class FaultPlan:
     """An ordered list of faults, and their record in the run it is attached to."""
 
-    def __init__(self, faults: Iterable[Fault] = ()) -> None:
-        """Take checked faults; see ``parse`` for the written form."""
+    def __init__(
+        self,
+        faults: Iterable[Fault] = (),
+        *,
+        scopes: Sequence[str] = (),
+        records_visits: bool = False,
+        spans_worlds: bool = False,
+    ) -> None:
+        """Take checked faults; see ``parse`` for the written form.
+
+        Args:
+            faults: in the order in which they apply.
+            scopes: for each fault the part of the run it is confined to, "" for the whole; see ``enter``.
+            records_visits: list every visit of a site in ``visits``.
+            spans_worlds: a further world is the same machine, switched on again: counts go on, and who had died is back.
+        """
         self.faults = tuple(faults)
+        self.scopes = tuple(scopes) or ("",) * len(self.faults)
+        self.records_visits = records_visits
+        self.spans_worlds = spans_worlds
+        self.has_failed_flushes = any(fault.effect == "fsyncgate" for fault in self.faults)
+        self.when_died: list[Callable[[str], object]] = []
         self._ports: Ports | None = None
+        self._isolates = any(fault.effect == "crash" for fault in self.faults)
+        self._striking_io: dict[str, bool] = {}
+        self._has_world_faults = any(fnmatchcase(site, fault.site) for site in _WORLD_SITES for fault in self.faults)
+        self._has_stale = any(fault.effect == "stale" for fault in self.faults)
         self._reset()
 
     @classmethod
-    def parse(cls, source: str | Iterable[str | Mapping[str, Any]], *, extra_sites: Collection[str] = ()) -> FaultPlan:
+    def parse(
+        cls,
+        source: str | Iterable[str | Mapping[str, Any]],
+        *,
+        extra_sites: Collection[str] = (),
+        records_visits: bool = False,
+    ) -> FaultPlan:
         """Return the plan written in ``source``: a text with one fault per line, or a list of lines and tables.
 
         Raises:
             ConfigurationError: a fault is malformed or names something unknown.
         """
         if isinstance(source, str):
-            return cls(parse_faults(source, extra_sites=extra_sites))
-        return cls(parse_fault(each, extra_sites=extra_sites) for each in source)
+            return cls(parse_faults(source, extra_sites=extra_sites), records_visits=records_visits)
+        return cls((parse_fault(each, extra_sites=extra_sites) for each in source), records_visits=records_visits)
 
     def to_data(self) -> list[dict[str, Any]]:
         """Return the plan as tables, ready for TOML and JSON."""
         return [fault.to_data() for fault in self.faults]
 
-    def _reset(self) -> None:
-        self._standings = [_Standing(fault) for fault in self.faults]
-        self._gone: dict[str, int | None] = {}
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.faults)
 
-    def attach(self, ports: Ports) -> None:
-        """Begin a run in the world of ``ports``: counts start afresh."""
+    # -- a run -----------------------------------------------------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        self._standings = [Standing(fault, scope) for fault, scope in zip(self.faults, self.scopes, strict=True)]
+        self._state = RunState()
+        self._processes = Processes()
+        self._processes.mourners.append(self._mourn)
+        self._open_scopes: set[str] = {""}
+
+    def attach(self, ports: Ports, *, resume: bool = False) -> None:
+        """Begin a run in the world of ``ports``: counts start afresh.
+
+        Args:
+            ports: the world.
+            resume: go on instead: the machine was switched on again, counts stay, and who had died is back.
+        """
+        is_first = self._ports is None
         self._ports = ports
-        self._start_ns = ports.clock.now_ns()
+        self._effects = Effects(ports)
+        if resume or (self.spans_worlds and not is_first):
+            self._processes.resurrect()
+            return
         self._reset()
+        self._state.start_ns = ports.clock.now_ns()
+
+    def listen(self, event: Event) -> None:
+        """Take note of an event of the run: phases and sessions are told by events."""
+        self._state.listen(event)
+
+    def enter(self, scope: str) -> None:
+        """From now on the faults confined to ``scope`` may strike."""
+        self._open_scopes.add(scope)
+
+    def leave(self, scope: str) -> None:
+        """From now on they may not."""
+        self._open_scopes.discard(scope)
+
+    @property
+    def visits(self) -> list[SiteVisit]:
+        """Every visit of a site in the last run, in order; empty unless they are recorded."""
+        return self._state.visits
 
     @property
     def fired(self) -> list[Fault]:
@@ -117,199 +155,259 @@ class FaultPlan:
         """Return how often each fault struck in the last run, in the order of the plan."""
         return [standing.strikes for standing in self._standings]
 
+    def _mourn(self, actor: str) -> None:
+        for tell in self.when_died:
+            tell(actor)
+
+    # -- sites that are awaited ------------------------------------------------------------------------------------------------
+
     async def __call__(self, site: str, work: Work, **selectors: str) -> Any:
         """Run ``work`` as the plan says for this visit of ``site``."""
-        assert self._ports is not None, "attach the plan to a world first (run and real_ports do)"
-        role = site.partition(".")[0]
-        actor = f"{role}:{selectors[role]}" if role in selectors else role
-        if self._is_gone(actor):
-            raise _connection_lost(site, actor)
-        for standing in reversed(self._striking(site, selectors)):
-            work = partial(self._strike, standing.fault, site, actor, work)
-        if not _is_called(site):
+        ports = self._world()
+        actor = _actor_at(site, selectors)
+        self._processes.note(actor)
+        if self._isolates and self._processes.takes_doom():
+            await die(_running_loop())
+        now_ns = ports.clock.now_ns()
+        self._state.visit(site, selectors, now_ns, is_kept=self.records_visits)
+        if self._has_world_faults and self._strike_world(site, selectors):
+            await die(_running_loop())
+        is_called = _is_called(site)
+        if (is_called or actor == COORDINATOR) and self._processes.is_gone(actor, now_ns):
+            if site in _LETTING_GO:
+                return None
+            raise connection_lost(site, actor)
+        striking = [] if not self.faults else self._striking(site, selectors, now_ns, _strikes_awaited)
+        if self._has_stale and _answers_bytes(site):
+            is_stale = any(standing.fault.effect == "stale" for standing in striking)
+            work = partial(self._effects.stale, site, selectors, is_stale, work)
+        for standing in reversed(striking):
+            if standing.fault.effect == "crash":
+                work = partial(self._crash, standing.fault, actor, work)
+            elif standing.fault.effect != "stale":
+                work = partial(self._effects.apply, standing.fault, site, actor, is_called, work)
+        try:
+            return await self._as_actor(site, actor, is_called, work)
+        finally:
+            self._effects.passed(site)
+
+    async def _as_actor(self, site: str, actor: str, is_called: bool, work: Work) -> Any:
+        is_service = actor == COORDINATOR and ACTOR.get() != COORDINATOR
+        if not (is_called or is_service or actor == REQUESTOR):
             return await work()
+        if self._isolates and actor != REQUESTOR and isinstance(asyncio.get_running_loop(), SimulationLoop):
+            return await self._processes.in_own_task(actor, site, work)
         token = ACTOR.set(actor)
         try:
             return await work()
         finally:
             ACTOR.reset(token)
 
-    # -- which faults --------------------------------------------------------------------------------------------------------
+    async def _crash(self, fault: Fault, actor: str, work: Work) -> Any:
+        loop = simulation_loop(fault)
+        rest = PartOfWork(work)
+        waits = {"before": 0, "during": int(fault.parameter("step") or 1)}.get(fault.argument or "before")
+        if waits != 0:
+            await rest.run(waits)
+        self._processes.kill(loop, actor, self._back_ns(fault))
+        await die(loop, rest)
 
-    def _striking(self, site: str, selectors: Mapping[str, str]) -> list[_Standing]:
-        assert self._ports is not None
-        striking = []
+    def _back_ns(self, fault: Fault) -> int | None:
+        restart = fault.parameter("restart")
+        return self._now_ns() + round(parse_duration(restart) * NANOSECONDS) if restart else None
+
+    # -- sites that are plain calls --------------------------------------------------------------------------------------------
+
+    def at(self, site: str, size: int = 0, **selectors: str) -> IoFault | None:
+        """Return the fault that strikes this visit of a site passed by a plain call, which does ``size`` bytes of I/O.
+
+        Raises:
+            RoleCrashedError: the role that does the I/O is dead.
+        """
+        if self._isolates and self._processes.is_doomed():
+            raise RoleCrashedError(f"dead at {site}")
+        if not (self.records_visits or self._can_strike(site)):
+            return None
+        now_ns = self._now_ns()
+        is_kept = self.records_visits and _is_plain(site)
+        self._state.visit(site, selectors, now_ns, size, is_kept=is_kept)
+        if self._has_world_faults and self._strike_world(site, selectors):
+            self._processes.doom()
+            raise RoleCrashedError(f"dead at {site}")
+        for standing in self._striking(site, selectors, now_ns, _strikes_plain, limit=1):
+            return self._io_fault(standing.fault, site, _actor_at(site, selectors))
+        return None
+
+    def _can_strike(self, site: str) -> bool:
+        """Whether any fault can; looked up once per name, so that a plan for other sites costs next to nothing."""
+        found = self._striking_io.get(site)
+        if found is None:
+            found = self._has_world_faults or any(fnmatchcase(site, fault.site) for fault in self.faults)
+            self._striking_io[site] = found
+        return found
+
+    def _io_fault(self, fault: Fault, site: str, actor: str) -> IoFault | None:
+        match fault.effect:
+            case "stall":
+                simulation_loop(fault).stall(parse_duration(fault.argument))
+                return None
+            case "jump":
+                self._effects.jump(fault)
+                return None
+            case "crash":
+                return self._crash_plain(fault, site, actor)
+            case "partial":
+                count, of = parse_part(fault.argument)
+                return IoFault(site, "partial", count=count, of=of)
+            case "torn":
+                keep, sectors = fault.parameter("keep") or "prefix", int(fault.parameter("sectors") or 1)
+                return IoFault(site, "torn", keep=keep, count=sectors)
+            case "flip":
+                at, bits = parse_size(fault.parameter("at") or "0B"), int(fault.parameter("bits") or 1)
+                return IoFault(site, "flip", count=bits, offset=at)
+            case "misdirect":
+                return IoFault(site, "misdirect", offset=parse_size(fault.parameter("by") or "4096B"))
+            case effect if effect in _SILENT_IO:
+                return IoFault(site, effect, kind=fault.parameter("kind"))
+            case effect:
+                default = errno.ENOSPC if effect == "full" else errno.EIO
+                failure = failure_of(site, actor, fault.parameter("code"), default)
+                if isinstance(failure, OSError):
+                    return IoFault(site, effect, code=failure.errno or errno.EIO)
+                return IoFault(site, effect, error=failure)
+
+    def _crash_plain(self, fault: Fault, site: str, actor: str) -> IoFault:
+        """Let the role die in a plain call: nothing is done any more (before), or all of it (after)."""
+        self._processes.kill(simulation_loop(fault), actor, self._back_ns(fault))
+        self._processes.doom()
+        dead = RoleCrashedError(f"dead at {site}")
+        if fault.argument == "after":
+            return IoFault(site, "fail-after", error=dead)
+        raise dead
+
+    # -- which faults ----------------------------------------------------------------------------------------------------------
+
+    def _striking(
+        self,
+        site: str,
+        selectors: Mapping[str, str],
+        now_ns: int,
+        applies: Callable[[Fault, str], bool],
+        limit: int | None = None,
+    ) -> list[Standing]:
+        striking: list[Standing] = []
         for standing in self._standings:
-            if self._strikes_now(standing, site, selectors):
-                standing.strikes += 1
+            if limit is not None and len(striking) >= limit:
+                break
+            fault = standing.fault
+            if fnmatchcase(site, fault.site) and applies(fault, site) and self._strikes_now(standing, site, selectors, now_ns):
                 striking.append(standing)
-                told = " ".join(f"{key}={value}" for key, value in selectors.items())
-                self._ports.emit(FaultFired(site=site, effect=standing.fault.effect_text, selectors=told))
+                self._tell(standing, site, selectors)
         return striking
 
-    def _strikes_now(self, standing: _Standing, site: str, selectors: Mapping[str, str]) -> bool:
-        assert self._ports is not None
+    def _tell(self, standing: Standing, site: str, selectors: Mapping[str, str]) -> None:
+        standing.strikes += 1
+        told = " ".join(f"{key}={value}" for key, value in selectors.items() if key not in PASSING)
+        self._world().emit(FaultFired(site=site, effect=standing.fault.effect_text, selectors=told))
+
+    def _strikes_now(self, standing: Standing, site: str, selectors: Mapping[str, str], now_ns: int) -> bool:
         fault = standing.fault
-        if not fnmatchcase(site, fault.site) or not all(self._matches(key, value, selectors) for key, value in fault.when):
+        if standing.scope not in self._open_scopes or not self._state.matches(fault, site, selectors, now_ns):
+            return False
+        if fault.effect == "full" and fault.argument and not self._state.has_passed_bytes(site, parse_size(fault.argument)):
             return False
         standing.visits += 1
         if any(key == "nth" and standing.visits != int(value) for key, value in fault.when):
             return False
         if fault.times is not None and standing.strikes >= fault.times:
             return False
-        return fault.probability >= 1.0 or self._ports.random.stream("faults").random() < fault.probability
+        return fault.probability >= 1.0 or self._world().random.stream("faults").random() < fault.probability
 
-    def _matches(self, key: str, value: str, selectors: Mapping[str, str]) -> bool:
-        if key == "nth":
-            return True
-        if key == "after":
-            assert self._ports is not None
-            return self._ports.clock.now_ns() - self._start_ns >= round(parse_duration(value) * NANOSECONDS)
-        return key in selectors and fnmatchcase(selectors[key], value)
+    # -- faults of the world ---------------------------------------------------------------------------------------------------
 
-    # -- what they do ----------------------------------------------------------------------------------------------------------
+    def _strike_world(self, site: str, selectors: Mapping[str, str]) -> bool:
+        """Let the clock jump and services die; return whether the running task died with one."""
+        is_own = False
+        now_ns = self._now_ns()
+        for standing in self._standings:
+            fault = standing.fault
+            for place in _WORLD_SITES:
+                if fnmatchcase(place, fault.site) and self._strikes_now(
+                    standing, site, _without_host(fault, selectors), now_ns
+                ):
+                    self._tell(standing, place, selectors)
+                    is_own = self._strike_place(fault, place) or is_own
+        return is_own
 
-    async def _strike(self, fault: Fault, site: str, actor: str, work: Work) -> Any:
-        assert self._ports is not None
-        match fault.effect:
-            case "fail":
-                raise _failure(site, actor, fault.parameter("code"))
-            case "fail-after":
-                await work()
-                raise _failure(site, actor, fault.parameter("code"))
-            case "raise":
-                raise parse_exception(fault.argument or "RuntimeError")(f"injected at {site}")
-            case "delay":
-                await self._ports.clock.sleep(parse_duration(fault.argument))
-                return await work()
-            case "stall":
-                _simulation_loop(fault).stall(parse_duration(fault.argument))
-                return await work()
-            case "hang":
-                return await asyncio.get_running_loop().create_future()
-            case "lie":
-                return None
-            case _:
-                return await self._crash(fault, site, actor, work)
-
-    async def _crash(self, fault: Fault, site: str, actor: str, work: Work) -> Any:
-        assert self._ports is not None
-        loop = _simulation_loop(fault)
-        suspensions = {"before": 0, "during": int(fault.parameter("step") or 1)}.get(fault.argument or "before")
-        if not _is_called(site):
-            await _doomed(work, suspensions, loop)
-        dead = loop.create_future()
-        context = copy_context()
-        context.run(ACTOR.set, actor)
-        task = loop.create_task(_doomed(work, suspensions, loop, dead), context=context)
-        try:
-            await dead
-        finally:
-            loop.kill(task)
-        loop.kill_actor(actor)
-        restart = fault.parameter("restart")
-        self._gone[actor] = self._ports.clock.now_ns() + round(parse_duration(restart) * NANOSECONDS) if restart else None
-        raise _connection_lost(site, actor)
-
-    def _is_gone(self, actor: str) -> bool:
-        if actor not in self._gone:
+    def _strike_place(self, fault: Fault, place: str) -> bool:
+        if place == "clock":
+            self._effects.jump(fault)
             return False
-        assert self._ports is not None
-        back_ns = self._gone[actor]
-        if back_ns is None or self._ports.clock.now_ns() < back_ns:
-            return True
-        del self._gone[actor]
-        return False
+        loop, back_ns = simulation_loop(fault), self._back_ns(fault)
+        killed = [self._processes.kill(loop, actor, back_ns) for actor in self._actors_of(fault, place)]
+        return any(killed)
+
+    def _actors_of(self, fault: Fault, place: str) -> list[str]:
+        prefix = _HOSTS.get(place)
+        if prefix is None:
+            return [place.partition(".")[2]]
+        wanted = dict(fault.when).get(prefix[:-1], "*")
+        return [actor for actor in self._processes.actors if fnmatchcase(actor, prefix + wanted)]
+
+    def _world(self) -> Ports:
+        assert self._ports is not None, "attach the plan to a world first (run and real_ports do)"
+        return self._ports
+
+    def _now_ns(self) -> int:
+        return self._world().clock.now_ns()
 
 
-async def _doomed(
-    work: Work, suspensions: int | None, loop: SimulationLoop, dead: asyncio.Future[None] | None = None
-) -> NoReturn:
-    """Run ``work`` until it has waited ``suspensions`` times (None: to its end), tell ``dead``, and die.
-
-    When the world lets its dead go, what is left of ``work`` is cancelled.
-    """
-    rest = _Rest(work)
-    if suspensions != 0:
-        await rest.run(suspensions)
-    if dead is not None:
-        dead.set_result(None)
-    try:
-        await loop.die()
-    except asyncio.CancelledError as error:
-        await rest.let_go(error)
-        raise
+def _running_loop() -> SimulationLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulationLoop), "only a simulated world kills"
+    return loop
 
 
-class _Rest:
-    """A coroutine that is run in part, and what is left of it."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._left: Generator[Any, None, Any] | None = None
-
-    @types.coroutine
-    def run(self, suspensions: int | None) -> Generator[Any, None, None]:
-        """Run until the last of ``suspensions`` waits begins; that wait is not passed on, so nothing ends it."""
-        running = _awaited(self._work).__await__()
-        try:
-            waits = 0
-            while True:
-                waited = next(running)
-                waits += 1
-                if waits == suspensions:
-                    self._left = running
-                    return
-                yield waited
-        except StopIteration:
-            return
-        except Exception:  # noqa: BLE001 - the role died a moment later anyway; nobody hears of its error
-            return
-
-    @types.coroutine
-    def let_go(self, error: asyncio.CancelledError) -> Generator[Any, None, None]:
-        """Cancel what is left."""
-        if self._left is None:
-            return
-        try:
-            yield self._left.throw(error)
-            yield from self._left
-        except StopIteration:
-            return
-
-
-async def _awaited(work: Work) -> Any:
-    return await work()
+def _without_host(fault: Fault, selectors: Mapping[str, str]) -> Mapping[str, str]:
+    """For the selectors that say which process of a host is meant, a visit says what the fault wants to hear."""
+    meant = {key: value for key, value in fault.when if f"{key}:" in _HOSTS.values()}
+    return {**selectors, **meant}
 
 
 def _is_called(site: str) -> bool:
     return site.partition(".")[0] in _CALLED_ROLES
 
 
-def _simulation_loop(fault: Fault) -> SimulationLoop:
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, SimulationLoop):
-        raise ForbiddenError(f"'{fault}' needs a simulated world", hint="in the real world use delay, hang, fail, raise or lie")
-    return loop
+def _is_plain(site: str) -> bool:
+    known = SITE_BY_NAME.get(site)
+    return known is None or known.passage is Passage.IO
 
 
-def _failure(site: str, actor: str, code_text: str) -> Exception:
-    """Return the error that the role at ``site`` would raise for a code."""
-    role, _, step = site.partition(".")
-    code = parse_code(code_text) if code_text else _DEFAULT_CODES.get(role, HResult.E_FAIL)
-    message = f"'{actor}' failed at {site}: injected fault"
-    if isinstance(code, HResult):
-        kinds = _ERRORS.get(role, (VssError,))
-        return next((kind for kind in kinds if kind.default_hresult is code), kinds[0])(message, hresult=code)
-    if role != "volume":
-        return OSError(code, os.strerror(code), f"injected at {site}")
-    if code == errno.ENOSPC:
-        return VolumeFullError(message)
-    kind = VolumeReadError if step == "read" else VolumeWriteError
-    return kind(f"{message} ({errno.errorcode[code]})")
+def _answers_bytes(site: str) -> bool:
+    known = SITE_BY_NAME.get(site)
+    return known is not None and known.answer is Answer.BYTES
 
 
-def _connection_lost(site: str, actor: str) -> VssError:
-    if site.startswith("writer."):
-        return WriterError(f"{actor} does not answer: it died", hresult=HResult.VSS_E_WRITER_NOT_RESPONDING)
-    return ProviderError(f"{actor} does not answer: it died", hresult=HResult.VSS_E_UNEXPECTED_PROVIDER_ERROR)
+def _strikes_awaited(fault: Fault, site: str) -> bool:
+    """Whether the effect strikes where the site is awaited: all do, but damage to data that is at hand deeper down only."""
+    known = SITE_BY_NAME.get(site)
+    return known is None or known.answer is not Answer.NOTHING or fault.effect not in DATA_EFFECTS
+
+
+def _strikes_plain(fault: Fault, site: str) -> bool:
+    return _is_plain(site) or fault.effect in DATA_EFFECTS
+
+
+def _actor_at(site: str, selectors: Mapping[str, str]) -> str:
+    """Return who works at ``site``: the role called, the service, the requestor, or at media whoever the task works for."""
+    role = site.partition(".")[0]
+    if role in _CALLED_ROLES:
+        return f"{role}:{selectors[role]}" if role in selectors else role
+    if role == "restore":
+        return REQUESTOR
+    if role in (COORDINATOR, REQUESTOR):
+        return role
+    return ACTOR.get() or (REQUESTOR if role == "set" else role)
+
+
+__all__ = ["FaultPlan", "SiteVisit", "VssError"]

@@ -21,7 +21,7 @@ from typing import Any, TypeVarTuple
 
 from vss.simulation.choices import ChoiceSource, Order
 from vss.simulation.errors import DeadlockError, LivelockError, VirtualTimeError
-from vss.simulation.parts import SimulationTask, Timer, Waker, label_of, owner_of
+from vss.simulation.parts import ACTOR, SimulationTask, Timer, Waker, label_of, owner_of
 from vss.simulation.steps import StepLoop
 from vss.simulation.waiting import waiting_report
 
@@ -178,8 +178,10 @@ class SimulationLoop(StepLoop):
             self._timer_cancelled_count = 0
 
     def armed_timers(self) -> list[Timer]:
-        """Return the timers that are armed and not cancelled, in order of firing; sleeping tasks are not among them."""
-        return [item for _, _, item in sorted(self._scheduled) if not asyncio.isfuture(item) and not item.cancelled()]
+        """Return the timers that are armed and not cancelled, in order of firing; sleeping tasks are not among them, nor are
+        timers of a role that was killed: nobody is left to cancel them."""
+        timers = (item for _, _, item in sorted(self._scheduled) if not asyncio.isfuture(item) and not item.cancelled())
+        return [timer for timer in timers if timer._context.get(ACTOR, "") not in self._killed_actors]
 
     # -- running ---------------------------------------------------------------------------------------------------------------
 

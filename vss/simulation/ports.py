@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from vss.events import Event
 from vss.ids import Guid, seeded_guid
-from vss.ports import NANOSECONDS, FaultSite, HostFiles, Ports, Processes, ProcessResult, no_faults
+from vss.ports import NANOSECONDS, FaultSite, HostFiles, Ports, Processes, ProcessResult
 from vss.simulation.choices import derived_seed
 from vss.simulation.errors import ForbiddenError
-from vss.simulation.faults import FaultPlan
+from vss.simulation.fault_world import with_faults
 from vss.simulation.loop import SimulationLoop
 from vss.simulation.memory_files import MemoryFiles
 
@@ -142,9 +141,6 @@ def simulated_ports(
         processes=NoProcesses() if processes is None else processes,
         blocking=InlineBlocking(loop),
         emit=discard if emit is None else emit,
-        faults=no_faults if faults is None else faults,
         is_simulated=True,
     )
-    if isinstance(faults, FaultPlan):
-        faults.attach(replace(ports, faults=no_faults))
-    return ports
+    return with_faults(ports, faults)

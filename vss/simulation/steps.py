@@ -31,6 +31,8 @@ class StepLoop(BaseLoop):
         self._selector = None  # some pytest plugins patch the attribute of every loop they meet
         self._number = 0
         self._killed: dict[asyncio.Task[Any], Callable[[], object]] = {}  # and how each is woken at the end of the world
+        self._killed_actors: dict[str, None] = {}
+        self._mourners: dict[asyncio.Task[Any], Callable[[], object]] = {}
 
     def __del__(self) -> None:
         """Say nothing of a loop that was not closed: it holds nothing of the system's."""
@@ -116,24 +118,35 @@ class StepLoop(BaseLoop):
         for callback, context in getattr(task._fut_waiter, "_callbacks", None) or ():
             if stepped_by(callback) is task:
                 task._fut_waiter.remove_done_callback(callback)
-                self._killed[task] = partial(task._fut_waiter.add_done_callback, callback, context=context)
+                self._bury(task, partial(task._fut_waiter.add_done_callback, callback, context=context))
                 return
         handle = next(handle for handle in self._ready if owner_of(handle) is task)
-        self._killed[task] = partial(self.call_soon, handle._callback, *handle._args, context=handle._context)
+        self._bury(task, partial(self.call_soon, handle._callback, *handle._args, context=handle._context))
         handle.cancel()
+
+    def _bury(self, task: asyncio.Task[Any], revive: Callable[[], object]) -> None:
+        self._killed[task] = revive
+        mourner = self._mourners.pop(task, None)
+        if mourner is not None:
+            self.call_soon(mourner)
+
+    def when_killed(self, task: asyncio.Task[Any], callback: Callable[[], object]) -> None:
+        """Call ``callback`` once when ``task`` is killed or dies; asyncio's own callbacks hear nothing of that."""
+        self._mourners[task] = callback
 
     async def die(self) -> NoReturn:
         """Kill the calling task here: this does not return, and not even a cancellation gets through to it."""
         task = asyncio.current_task(self)
         assert isinstance(task, SimulationTask), "only tasks of this loop can die"
         limbo = Limbo(loop=self)
-        self._killed[task] = partial(limbo.set_result, None)
+        self._bury(task, partial(limbo.set_result, None))
         await limbo
         raise asyncio.CancelledError
 
     def kill_actor(self, actor: str) -> list[asyncio.Task[Any]]:
         """Kill every task that works for ``actor``, the running one excepted; return them in order of creation."""
         current = asyncio.current_task(self)
+        self._killed_actors.setdefault(actor)
         victims = [task for task in self.tasks() if getattr(task, "actor", "") == actor and task is not current]
         for task in victims:
             self.kill(task)
