@@ -12,12 +12,13 @@ What it promises ("Overview of processing a backup under VSS" tells the order, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from vss.coordinator import Session, SnapshotContext
+from vss.coordinator import Session, SnapshotContext, WriterStatus
 from vss.documents import WriterMetadata
 from vss.errors import BadStateError, NotFoundError, VssError
 from vss.events import BackupSetWritten, ComponentFailed, ComponentSucceeded, Record
@@ -31,6 +32,7 @@ from vss_requestors.backup_types import check_previous, previous_stamps, type_wa
 from vss_requestors.component_outcomes import ComponentOutcomes, writer_error
 from vss_requestors.component_selection import choose_components, missing_dependency_warnings
 from vss_requestors.errors import TargetError
+from vss_requestors.fault_points import passing
 from vss_requestors.file_sets import PlannedFile
 from vss_requestors.options import BackupOptions
 from vss_requestors.phases import Phases
@@ -41,6 +43,7 @@ from vss_requestors.set_copy import SetCopy
 from vss_requestors.set_documents import SetDocuments
 from vss_requestors.set_judgement import SetJudgement, judge
 from vss_requestors.target import check_document, check_set_is_new, check_target
+from vss_requestors.written_options import written_options
 
 DOCUMENTS_BYTES = 1 << 20
 """Room kept for the set's own documents beside the files."""
@@ -50,6 +53,10 @@ class BackupRequestor(Requestor):
     """Backs a machine up. Options of ``run`` are the fields of ``BackupOptions``."""
 
     name = "backup"
+
+    def written_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Parse the fields of ``BackupOptions`` that a file may have."""
+        return written_options(BackupOptions, options)
 
     async def run(self, machine: Machine, **options: Any) -> BackupResult:
         """Take one backup.
@@ -98,13 +105,13 @@ class BackupRun:
                 else:
                     await self._copy()
                     await self._judge()
-                    await self._seal()
+                    await self._ports.faults("requestor.seal", self._seal)
                     await self._complete()
-                await self._release()
+                await self._ports.faults("requestor.release", self._release)
             except BaseException as error:
-                await self._undo(error)
+                await self._ports.faults("requestor.undo", partial(self._undo, error))
                 raise
-        await self._reseal()
+        await self._ports.faults("requestor.reseal", self._reseal)
         return self._result()
 
     # -- before anybody is asked -----------------------------------------------------------------------------------------------
@@ -129,8 +136,8 @@ class BackupRun:
             partial_file_support=True,
         )
         async with self._phases.phase("gather"):
-            identified = await session.gather_writer_metadata()
-        chosen = choose_components(identified, options.components)
+            identified = await self._ports.faults("requestor.gather", session.gather_writer_metadata)
+        chosen = await passing(self._ports, "requestor.select", choose_components(identified, options.components))
         if not chosen:
             raise NotFoundError("no writer of this machine declares anything to back up")
         self._outcomes = ComponentOutcomes(chosen)
@@ -153,16 +160,20 @@ class BackupRun:
         set_id = session.start_snapshot_set()
         if target is not None:
             await check_set_is_new(self._ports, target, set_id)
-        for volume in needed_volumes(self._outcomes, self._options.backup_type):
-            self._snapshots[volume] = await session.add_to_snapshot_set(volume, self._options.provider_id)
+        volumes = needed_volumes(self._outcomes, self._options.backup_type)
+        for volume in await passing(self._ports, "requestor.volumes", volumes):
+            add = partial(session.add_to_snapshot_set, volume, self._options.provider_id)
+            self._snapshots[volume] = await self._ports.faults("requestor.add_volume", add, volume=volume)
         if self._options.previous is not None:
             for each in previous_stamps(self._options.previous, session.document):
                 session.set_previous_backup_stamp(*each)
         async with self._phases.phase("prepare"):
-            await session.prepare_for_backup()
+            await self._ports.faults("requestor.prepare", session.prepare_for_backup)
+            await passing(self._ports, "requestor.after_prepare", None)
         await self._leave_failed_writers_out()
         async with self._phases.phase("snapshot"):
-            await session.do_snapshot_set()
+            await self._ports.faults("requestor.snapshot", session.do_snapshot_set)
+            await passing(self._ports, "requestor.after_snapshot", None)
         await self._leave_failed_writers_out()
 
     async def _leave_failed_writers_out(self) -> None:
@@ -172,13 +183,17 @@ class BackupRun:
             WriterError: as above.
         """
         first: VssError | None = None
-        for status in await self._session.gather_writer_status():
+        for status in await self._statuses():
             if status.failure.is_failure and self._outcomes.of_writer(status.instance_id):
                 error = writer_error(status.name, status.failure, status.message)
                 self._outcomes.fail_status(status, error.message)
                 first = first or error
         if first is not None and (self._options.stop_on_writer_error or not self._outcomes.hopeful):
             raise first
+
+    async def _statuses(self) -> list[WriterStatus]:
+        statuses: list[WriterStatus] = await self._ports.faults("requestor.status", self._session.gather_writer_status)
+        return statuses
 
     async def _end_without_copy(self) -> None:
         """Nothing was copied, so nothing may be reported as backed up: abort; writers hear BackupShutdown at release."""
@@ -191,7 +206,8 @@ class BackupRun:
         assert self._options.target is not None, "options are checked before the session is opened"
         async with self._phases.phase("copy"):
             for volume, snapshot_id in self._snapshots.items():
-                self._shadow_copies[volume] = await self._session.open_snapshot(snapshot_id)
+                opening = partial(self._session.open_snapshot, snapshot_id)
+                self._shadow_copies[volume] = await self._ports.faults("requestor.open", opening, volume=volume)
             self._planned = await plan_files(
                 self._outcomes, self._session.document, self._shadow_copies, self._options.backup_type
             )
@@ -275,16 +291,18 @@ class BackupRun:
             except VssError as error:  # the set is complete all the same; what suffers is truncation
                 reached = "failed"
                 self._warnings.append(f"BackupComplete failed: {error.message}")
-        for status in await self._session.gather_writer_status():
+        for status in await self._statuses():
             included = self._outcomes.of_writer(status.instance_id)
             if status.failure.is_failure and any(each.record.succeeded for each in included):
                 self._warnings.append(f"writer '{status.name}' failed at BackupComplete: {status.message}")
         self._set.record = msgspec.structs.replace(self._set.record, backup_complete=reached)
 
     async def _release(self) -> None:
-        """Release here, where a failure can still be told: the backup is good, a shadow copy may have stayed."""
+        """Release here, where a failure can still be told: the backup is good, a shadow copy may have stayed. Without
+        BackupComplete the backup is left waiting for it."""
+        is_left_waiting = not self._options.send_backup_complete and not self._options.snapshot_only
         try:
-            await self._session.release()
+            await (self._session.leave_waiting() if is_left_waiting else self._session.release())
         except VssError as error:
             self._warnings.append(f"the session was not released cleanly: {error.message}")
 

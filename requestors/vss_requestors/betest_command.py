@@ -2,8 +2,8 @@
 
 What differs from the model, on purpose: verification is on; the type is COPY unless one is said, because FULL lets writers
 truncate their logs; exactly one of backup, restore and snapshot must be said, because a restore nobody asked for destroys data.
-``/BC`` alone is refused: BackupComplete belongs to the session that took the set, and when that ends the writers are told that
-it is over ("Overview of backup termination"); a later program cannot send it honestly.
+``/NBC`` leaves the writers waiting, and ``/BC /S FILE`` in a later command completes the backup that FILE describes, for the
+writers that still know it; it goes with nothing else.
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ from vss.cli.output import json_option, print_json
 from vss.documents import BackupComponents, BackupType, NewTarget
 from vss.documents.selection_file import SELECTION_SIZE_MAX_BYTES, parse_selection_text, parse_selection_xml
 from vss.documents.xml import parse_backup_components
-from vss.errors import ConfigurationError, InvalidArgumentError, NotFoundError, UnsupportedError
+from vss.errors import ConfigurationError, NotFoundError
 from vss.events import Record
 from vss.exit_codes import ExitCode
 from vss.ids import GUID_NULL, Guid
 from vss.ports import HostFiles
 from vss.roles.requestor import Machine
 from vss_requestors.backup import BackupRequestor
-from vss_requestors.betest_report import backup_report, restore_report
+from vss_requestors.betest_report import backup_report, completion_report, restore_report
 from vss_requestors.betest_spelling import normalise
+from vss_requestors.betest_values import many, one, rate
+from vss_requestors.completion import CompletionRequestor
 from vss_requestors.component_selection import ComponentName, names_of
 from vss_requestors.new_target_names import parse_new_target
 from vss_requestors.options import VerifyOn
 from vss_requestors.restore import RestoreRequestor
-from vss_requestors.results import BackupResult, RestoreResult
-from vss_requestors.sizes import parse_rate
+from vss_requestors.restore_wishes import RollForward, Wish
+from vss_requestors.results import BackupResult, CompletionResult, RestoreResult
 
 MAX_DOCUMENT_BYTES = 16 << 20
 
-Result = BackupResult | RestoreResult
+Result = BackupResult | CompletionResult | RestoreResult
 Job = Callable[[Machine], Awaitable[Result]]
 Watch = Callable[[Record], None]
 RunOnMachine = Callable[[Path, Job, Watch], Result]
@@ -91,6 +93,9 @@ class BetestOptions:
     verify_on: VerifyOn
     restore_options: str
     new_target: tuple[NewTarget, ...]
+    roll_forward: RollForward | None
+    restore_name: tuple[Wish, ...]
+    to_instance: tuple[Wish, ...]
     then: tuple[Path, ...]
     additional_restores: bool
     provider: str
@@ -101,13 +106,10 @@ class BetestOptions:
 
         Raises:
             click.UsageError: the message names both options.
-            UnsupportedError: ``/BC``.
         """
         if self.backup_complete:
-            raise UnsupportedError(
-                "BackupComplete cannot be sent later: the session that took the set has ended, and its writers were told so",
-                hint="take the backup again without /NBC",
-            )
+            self._check_completion()
+            return
         chosen = [
             name
             for name, is_chosen in (("/B", self.backup), ("/R", self.restore), ("/Snapshot", self.snapshot_only))
@@ -116,7 +118,8 @@ class BetestOptions:
         if len(chosen) != 1:
             found = " and ".join(chosen) if chosen else "none"
             raise click.UsageError(
-                f"Say one of '/B' (--backup), '/R' (--restore) and '/Snapshot' (--snapshot-only); found {found}."
+                "Say one of '/B' (--backup), '/R' (--restore), '/Snapshot' (--snapshot-only) and '/BC' (--backup-complete); "
+                f"found {found}."
             )
         if self.destination is None and not self.snapshot_only:
             raise click.UsageError("'/D' (--destination) is needed: where the files go to, or come from.")
@@ -126,6 +129,17 @@ class BetestOptions:
         for option, is_given in self._restore_only():
             if is_given and not self.restore:
                 raise click.UsageError(f"'{option}' goes with '/R' (--restore) only.")
+
+    def _check_completion(self) -> None:
+        if self.document is None:
+            raise click.UsageError("'/BC' (--backup-complete) needs '/S' (--document): which backup is complete.")
+        others = [("/B", self.backup), ("/R", self.restore), ("/Snapshot", self.snapshot_only)]
+        others += [("/D", self.destination is not None), ("/C", self.components_text is not None)]
+        others += [("/X", self.components_xml is not None), ("--component", bool(self.component))]
+        others += [("/StopError", self.stop_on_writer_error), ("--throttle", self.throttle is not None)]
+        for option, is_given in [*others, *self._backup_only(), *self._restore_only()]:
+            if is_given:
+                raise click.UsageError(f"'{option}' does not go with '/BC' (--backup-complete).")
 
     def _backup_only(self) -> list[tuple[str, bool]]:
         return [
@@ -143,25 +157,12 @@ class BetestOptions:
             ("/Auth", self.authoritative),
             ("--restore-options", bool(self.restore_options)),
             ("--new-target", bool(self.new_target)),
+            ("--roll-forward", self.roll_forward is not None),
+            ("--restore-name", bool(self.restore_name)),
+            ("--to-instance", bool(self.to_instance)),
             ("--then", bool(self.then)),
             ("--additional-restores", self.additional_restores),
         ]
-
-
-def _rate(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        return parse_rate(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def _new_targets(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[NewTarget, ...]:
-    try:
-        return tuple(parse_new_target(each) for each in value)
-    except InvalidArgumentError as error:
-        raise click.BadParameter(error.message) from error
 
 
 def make_betest(run_on_machine: RunOnMachine = run_on_lab, files: HostFiles | None = None) -> click.Command:
@@ -190,8 +191,8 @@ def make_betest(run_on_machine: RunOnMachine = run_on_lab, files: HostFiles | No
     @click.option("--previous-document", type=click.Path(path_type=Path), help="/Pre: document of the backup this builds on.")
     @click.option("--persistent", is_flag=True, help="/P: shadow copies outlive the session.")
     @click.option("--rollback", is_flag=True, help="/Rollback: shadow copies fit for application rollback.")
-    @click.option("--backup-complete", is_flag=True, help="/BC: send BackupComplete alone (refused, with the reason).")
-    @click.option("--no-backup-complete", is_flag=True, help="/NBC: leave BackupComplete out.")
+    @click.option("--backup-complete", is_flag=True, help="/BC: send BackupComplete alone, for /S.")
+    @click.option("--no-backup-complete", is_flag=True, help="/NBC: leave BackupComplete out, for /BC.")
     @click.option("--authoritative", is_flag=True, help="/Auth: authoritative restore.")
     @click.option("--stop-on-writer-error", is_flag=True, help="/StopError: end at the first writer that fails.")
     @click.option("--verify/--no-verify", default=True, show_default=True, help="Verify every file and page.")
@@ -203,7 +204,10 @@ def make_betest(run_on_machine: RunOnMachine = run_on_lab, files: HostFiles | No
         help="Where the writers' verifiers read.",
     )
     @click.option("--restore-options", default="", help="Restore options string, for every component.")
-    @click.option("--new-target", multiple=True, callback=_new_targets, help="FILES=DIRECTORY; may be repeated.")
+    @click.option("--new-target", multiple=True, callback=many(parse_new_target), help="FILES=DIRECTORY; may be repeated.")
+    @click.option("--roll-forward", callback=one(RollForward.parse), help="How far logs are applied: none, all, partial:POINT.")
+    @click.option("--restore-name", multiple=True, callback=many(Wish.parse), help="COMPONENT=NAME; may be repeated.")
+    @click.option("--to-instance", multiple=True, callback=many(Wish.parse), help="COMPONENT=INSTANCE NAME; may be repeated.")
     @click.option(
         "--then",
         multiple=True,
@@ -212,7 +216,7 @@ def make_betest(run_on_machine: RunOnMachine = run_on_lab, files: HostFiles | No
     )
     @click.option("--additional-restores", is_flag=True, help="More sets follow in later calls; writers put recovery off.")
     @click.option("--provider", default="", help="Provider by name or id; the machine chooses by default.")
-    @click.option("--throttle", callback=_rate, help="Bytes a second for copying and verifying, for example 20MiB.")
+    @click.option("--throttle", callback=rate, help="Bytes a second for copying and verifying, for example 20MiB.")
     @click.option("--verbose", is_flag=True, help="/V: name every file.")
     @json_option
     @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -236,6 +240,8 @@ def make_betest(run_on_machine: RunOnMachine = run_on_lab, files: HostFiles | No
 def _text(result: Result, *, is_verbose: bool) -> str:
     if isinstance(result, BackupResult):
         return backup_report(result, is_verbose=is_verbose)
+    if isinstance(result, CompletionResult):
+        return completion_report(result)
     return restore_report(result, is_verbose=is_verbose)
 
 
@@ -248,8 +254,10 @@ def _files(files: HostFiles | None) -> HostFiles:
 
 
 def _run(options: BetestOptions, lab: Path, run_on_machine: RunOnMachine, files: HostFiles) -> Result:
-    components = _components(options, files)
     records: list[Record] = []
+    if options.backup_complete:
+        return run_on_machine(lab, _completion_job(options, files, records), records.append)
+    components = _components(options, files)
     if options.restore:
         return run_on_machine(lab, _restore_job(options, components, files), records.append)
     return run_on_machine(lab, _backup_job(options, components, files, records), records.append)
@@ -282,6 +290,15 @@ def _backup_job(options: BetestOptions, components: tuple[ComponentName, ...], f
     return back_up
 
 
+def _completion_job(options: BetestOptions, files: HostFiles, records: list[Record]) -> Job:
+    document = _document(options.document, files)
+
+    async def complete(machine: Machine) -> Result:
+        return await CompletionRequestor().run(machine, document=document, records=lambda: records)
+
+    return complete
+
+
 def _restore_job(options: BetestOptions, components: tuple[ComponentName, ...], files: HostFiles) -> Job:
     document = _document(options.document, files)
 
@@ -295,6 +312,9 @@ def _restore_job(options: BetestOptions, components: tuple[ComponentName, ...], 
             authoritative=options.authoritative,
             restore_options=options.restore_options,
             new_targets=options.new_target,
+            roll_forward=options.roll_forward,
+            restore_names=options.restore_name,
+            instances=options.to_instance,
             increments=options.then,
             additional_restores=options.additional_restores,
             throttle_bytes_per_s=options.throttle,

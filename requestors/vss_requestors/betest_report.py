@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -10,7 +11,19 @@ from vss.exit_codes import ExitCode
 from vss.observe import quantities
 from vss.roles.verifier import Finding
 from vss_requestors.component_outcomes import describe
-from vss_requestors.results import BackupResult, PhaseTiming, RestoreResult, SetVerification, TruncatedLogs
+from vss_requestors.results import (
+    BackupResult,
+    CompletionResult,
+    PhaseTiming,
+    RestoreResult,
+    SetVerification,
+    TruncatedLogs,
+)
+
+WIDTH = 120
+"""Columns a report may have; longer lines go on below, behind their label."""
+
+_LABEL = 13
 
 
 def backup_report(result: BackupResult, *, is_verbose: bool = False) -> str:
@@ -30,7 +43,20 @@ def backup_report(result: BackupResult, *, is_verbose: bool = False) -> str:
     lines += [_truncated(each) for each in result.truncations]
     lines += [f"note         {each}" for each in result.notes]
     lines += [f"warning      {each}" for each in result.warnings]
-    return "\n".join([*lines, "", _backup_verdict(result)])
+    return _laid_out([*lines, "", _backup_verdict(result)])
+
+
+def completion_report(result: CompletionResult) -> str:
+    """Return the text of a BackupComplete that was sent by itself."""
+    lines = [f"BackupComplete for set {result.set_id}", "", *_phases(result.phases), ""]
+    for writer in result.writers:
+        word = ("told" if not writer.reason else "FAILED") if writer.is_told else "NOT told"
+        lines.append(f"writer       {writer.writer}  {word}{': ' + writer.reason if writer.reason else ''}")
+    lines += [_truncated(each) for each in result.truncations]
+    wrong = sum(1 for each in result.writers if each.reason)
+    of_all = quantities.counted(len(result.writers), "writer")
+    verdict = f"NOT complete for {wrong} of {of_all}" if wrong else "complete; the writers were told"
+    return _laid_out([*lines, "", verdict])
 
 
 def restore_report(result: RestoreResult, *, is_verbose: bool = False) -> str:
@@ -44,7 +70,7 @@ def restore_report(result: RestoreResult, *, is_verbose: bool = False) -> str:
         verdict = "restored: every component is back and its writer has recovered it"
     else:
         verdict = f"NOT restored completely (exit code {result.exit_code})"
-    return f"{text}\n\n{verdict}"
+    return _laid_out([text, "", verdict])
 
 
 def _restored(result: RestoreResult, *, is_verbose: bool) -> str:
@@ -56,7 +82,7 @@ def _restored(result: RestoreResult, *, is_verbose: bool) -> str:
         reason = f": {component.reason}" if component.reason else ""
         lines.append(f"component    {component.writer}:{component.component}  files restored: {component.status}{reason}")
     lines += [f"warning      {each}" for each in result.warnings]
-    return "\n".join(lines)
+    return _laid_out(lines)
 
 
 def verification_report(result: SetVerification, *, is_verbose: bool = False) -> str:
@@ -83,7 +109,21 @@ def verification_report(result: SetVerification, *, is_verbose: bool = False) ->
         )
     else:
         verdict = "good: every file is what was backed up"
-    return "\n".join([*lines, "", verdict])
+    return _laid_out([*lines, "", verdict])
+
+
+def _laid_out(lines: Iterable[str]) -> str:
+    """Join the lines of a report, those that are too long in pieces; a word that is too long by itself stays whole."""
+    fitted: list[str] = []
+    for line in lines:
+        if len(line) <= WIDTH or "\n" in line:
+            fitted.append(line)
+        else:
+            indent = " " * _LABEL
+            fitted += textwrap.wrap(
+                line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+            )
+    return "\n".join(fitted)
 
 
 def _phases(phases: Iterable[PhaseTiming]) -> list[str]:
@@ -128,7 +168,8 @@ def _truncated(logs: TruncatedLogs) -> str:
         removed = f"{quantities.counted(logs.removed_count, 'log')} removed ({logs.removed_first} to {logs.removed_last})"
     else:
         removed = "no log removed"
-    kept = f", kept {logs.kept_first} to {logs.kept_last}" if logs.kept_last >= logs.kept_first else ""
+    has_logs = 0 < logs.kept_first <= logs.kept_last  # generations count from 1
+    kept = f", kept {logs.kept_first} to {logs.kept_last}" if has_logs else ""
     return f"truncated    {logs.store}: {removed}{kept}: {logs.reason}"
 
 
@@ -141,7 +182,7 @@ def _backup_verdict(result: BackupResult) -> str:
     checked = "and verified" if result.is_verified else "but NOT verified"
     told = {
         "delivered": "the writers were told",
-        "left out": "BackupComplete was left out, so no log was truncated",
+        "left out": "BackupComplete was left out: the writers wait for it, no log was truncated",
         "failed": "BackupComplete failed, so logs may remain",
         "pending": "the writers were not told",
     }[result.backup_complete]

@@ -15,6 +15,7 @@ from vss.ids import GUID_NULL, Guid
 from vss.roles.verifier import Progress
 from vss_requestors.component_selection import ComponentName
 from vss_requestors.pacing import check_throttle
+from vss_requestors.restore_wishes import RollForward, Wish
 
 VerifyOn = Literal["set", "shadow copy", "both"]
 """Where a writer's verifier reads the files of a backup."""
@@ -37,7 +38,7 @@ class BackupOptions:
         persistent: shadow copies outlive the session.
         rollback: shadow copies fit for application rollback; implies ``persistent``.
         snapshot_only: make shadow copies, copy nothing, report nothing as backed up.
-        send_backup_complete: False leaves BackupComplete out; no log is truncated then.
+        send_backup_complete: False leaves BackupComplete out; the writers wait for it and truncate nothing until it is sent.
         verify: read the copy again and run the writers' verifiers before anything is reported as successful.
         verify_on: where the verifiers read: the set (the default), the shadow copies, or both.
         throttle_bytes_per_s: limit for copying and for verifying.
@@ -102,6 +103,9 @@ class RestoreOptions:
         increments: sets that are restored after ``source`` in the same call, in order; recovery waits for the last.
         new_targets: file sets that go elsewhere; their writers must support it.
         authoritative: ask for an authoritative restore; every writer must support it.
+        roll_forward: how far the writers apply their logs; every writer must support it. None leaves it to them.
+        restore_names: components that get another name; their writers must support it.
+        instances: components that go to another instance of their writer, by its instance name.
     """
 
     source: Path
@@ -113,6 +117,9 @@ class RestoreOptions:
     increments: tuple[Path, ...] = ()
     new_targets: tuple[NewTarget, ...] = ()
     authoritative: bool = False
+    roll_forward: RollForward | None = None
+    restore_names: tuple[Wish, ...] = ()
+    instances: tuple[Wish, ...] = ()
     throttle_bytes_per_s: float | None = None
     progress: Progress | None = None
 

@@ -14,9 +14,10 @@ VSS_API = "1.0"
 
 @hookimpl
 def vss_register_requestors(registry: Registrar) -> None:
-    """Register backup and restore."""
+    """Register backup, restore and verification."""
     registry.requestor("backup", "vss_requestors.backup:BackupRequestor", summary="Backs up, verifies, reports.")
     registry.requestor("restore", "vss_requestors.restore:RestoreRequestor", summary="Verifies a set and restores it.")
+    registry.requestor("verify", "vss_requestors.verify_requestor:VerifyRequestor", summary="Judges a backup set.")
 
 
 @hookimpl

@@ -12,6 +12,8 @@ is decided by ``vss_requestors.restore_placement``, what is selected by ``vss_re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from vss.coordinator import Session, WriterStatus
@@ -20,6 +22,7 @@ from vss.documents.ranges import ranges_file_of
 from vss.errors import BackupSetError, RestoreRefusedError, VerificationError, VolumeError, VssError
 from vss.exit_codes import ExitCode
 from vss.hresult import HResult
+from vss.ids import GUID_NULL
 from vss.roles.requestor import Machine, Requestor
 from vss_requestors.component_outcomes import describe
 from vss_requestors.options import RestoreOptions
@@ -34,15 +37,21 @@ from vss_requestors.restore_selection import (
     give_new_targets,
     restore_options_for,
 )
+from vss_requestors.restore_wishes import give_wishes, instance_named
 from vss_requestors.results import RestoredComponent, RestoredFile, RestoreResult, SetVerification
 from vss_requestors.services import service_of, services_of
 from vss_requestors.verify import verify_opened_set
+from vss_requestors.written_options import written_options
 
 
 class RestoreRequestor(Requestor):
     """Restores a backup set, or a chain of them. Options of ``run`` are the fields of ``RestoreOptions``."""
 
     name = "restore"
+
+    def written_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Parse the fields of ``RestoreOptions`` that a file may have."""
+        return written_options(RestoreOptions, options)
 
     async def run(self, machine: Machine, **options: Any) -> RestoreResult:
         """Restore.
@@ -82,10 +91,10 @@ class RestoreRun:
 
     async def prepare(self) -> BackupSet:
         """Open the set, verify it, and choose from it; nothing of the machine is asked or changed."""
-        self._set = await self._open()
+        self._set = await self._ports.faults("restore.open", self._open)
         self._chosen = self._choose()
         async with self._phases.phase("verify"):
-            await self._verify()
+            await self._ports.faults("restore.verify", self._verify)
         return self._set
 
     async def carry_out(self) -> RestoreResult:
@@ -145,6 +154,8 @@ class RestoreRun:
                 each.metadata, self._options.restore_options, authoritative=self._options.authoritative
             )
         give_new_targets(chosen, self._options.new_targets)
+        names, instances = self._options.restore_names, self._options.instances
+        give_wishes(chosen, self._set.writers, names=names, instances=instances)
         self._warnings.extend(dependency_warnings(chosen))
         return chosen
 
@@ -154,9 +165,11 @@ class RestoreRun:
         """Everything before the first file: any exception leaves the machine as it was."""
         session = self._session
         session.initialize_for_restore(self._set.document)
-        await session.gather_writer_metadata()
+        running = await self._ports.faults("restore.gather", session.gather_writer_metadata)
         for each in self._chosen:
-            session.set_selected_for_restore(*each.key)
+            if each.to_instance:
+                each.target_id = instance_named(running, each.writer.writer_id, each.to_instance)
+            session.set_selected_for_restore_ex(*each.key, instance_id=each.target_id)
             for part in each.subcomponents:
                 session.add_restore_subcomponent(*each.key, part)
             for target in each.new_targets:
@@ -165,9 +178,19 @@ class RestoreRun:
                 session.set_additional_restores(*each.key, True)
             if each.restore_options:
                 session.set_restore_options(*each.key, each.restore_options)
+            self._wish(each)
         async with self._phases.phase("pre-restore"):
-            await session.pre_restore()
+            await self._ports.faults("restore.pre_restore", session.pre_restore)
         await self._refuse_where_writers_do()
+
+    def _wish(self, each: RestoringComponent) -> None:
+        """What the writer is asked for beyond its files."""
+        if self._options.authoritative:
+            self._session.set_authoritative_restore(*each.key, True)
+        if self._options.roll_forward is not None:
+            self._session.set_roll_forward(*each.key, self._options.roll_forward.type, self._options.roll_forward.point)
+        if each.restore_name:
+            self._session.set_restore_name(*each.key, each.restore_name)
 
     async def _refuse_where_writers_do(self) -> None:
         """One refusal refuses all: nothing was copied yet, so everything can be left as it is. A writer that refuses single
@@ -212,13 +235,14 @@ class RestoreRun:
     async def _stop_service(self, each: RestoringComponent, kind: RestoreMethodKind, stopped: list[str]) -> None:
         if each.service and each.service not in stopped and method_of(each.metadata) is kind and not each.is_refused:
             assert self._services is not None, "services are looked up before the session is opened"
-            await self._services.stop_service(each.service)
+            stop = partial(self._services.stop_service, each.service)
+            await self._ports.faults("restore.stop_service", stop, service=each.service)
             stopped.append(each.service)
 
     async def _start_service(self, name: str) -> None:
         assert self._services is not None, "services are looked up before the session is opened"
         try:
-            await self._services.start_service(name)
+            await self._ports.faults("restore.start_service", partial(self._services.start_service, name), service=name)
         except VssError as error:
             for each in self._chosen:
                 if each.service == name:
@@ -257,8 +281,8 @@ class RestoreRun:
         for mapping in dict.fromkeys(placed.mapping for placed in placements if placed.mapping is not None):
             self._session.add_alternative_location_mapping(*each.key, mapping)
         moved = {placed.entry.machine_path.casefold(): placed.destination for placed in placements}
-        for index, partial in enumerate(self._selected(each).partial_files):
-            path = ranges_file_of(partial.ranges)
+        for index, partly in enumerate(self._selected(each).partial_files):
+            path = ranges_file_of(partly.ranges)
             destination = moved.get(path.casefold(), path)
             if destination != path:
                 self._session.set_ranges_file_path(*each.key, index, destination)
@@ -269,7 +293,9 @@ class RestoreRun:
         Found by its place: a session binds the stored parts to the instances that run now, in the order of the document.
         """
         number = next(number for number, writer in enumerate(self._set.document.writers) if writer is each.writer)
-        components = self._session.document.writers[number].components
+        here = self._session.document.writers[number]
+        moved = None if each.target_id == GUID_NULL else self._session.document.writer(each.target_id)
+        components = (moved or here).components
         return next(component for component in components if component.full_path == each.component.full_path)
 
     async def _end(self) -> None:
@@ -277,7 +303,7 @@ class RestoreRun:
         for each in self._chosen:
             self._session.set_file_restore_status(*each.key, each.status)
         async with self._phases.phase("post-restore"):
-            await self._session.post_restore()
+            await self._ports.faults("restore.post_restore", self._session.post_restore)
         for status in await self._session.gather_writer_status():
             if status.failure.is_failure and self._concerns(status):
                 self._take_failure(status)

@@ -23,6 +23,7 @@ from vss.roles.verifier import Progress
 from vss.roles.volume import File, FileSystem
 from vss_requestors.blocking_work import finished
 from vss_requestors.copying import PIECE_BYTES, PieceHasher
+from vss_requestors.fault_points import percent_of
 from vss_requestors.pacing import Throttle
 from vss_requestors.repository.file_source import SetFileSource
 from vss_requestors.repository.records import ManifestFile
@@ -68,6 +69,8 @@ class RestoreCopy:
         written: list[Placement] = []
         kept: dict[str, str] = {}
         self.has_renamed = False
+        total_bytes = sum(each.entry.size_bytes for each in placements)
+        done_bytes = 0
         try:
             for placement in placements:
                 reason = await self._reason_to_keep(source, placement)
@@ -76,7 +79,9 @@ class RestoreCopy:
                     continue
                 written.append(placement)
                 work = partial(self._write, source, placement)
-                await self._ports.faults("restore.write", work, file=placement.destination)
+                percent = percent_of(done_bytes, total_bytes)
+                done_bytes += placement.entry.size_bytes
+                await self._ports.faults("restore.write", work, file=placement.destination, percent=percent)
             await self._files.sync()
         except BaseException:
             await self._remove_temporary(written)

@@ -29,7 +29,7 @@ from vss.documents.restore_options import (
 )
 from vss.documents.selection import component_set, is_ancestor, select_for_restore
 from vss.errors import BackupSetError, InvalidArgumentError, NotFoundError, UnsupportedError
-from vss.ids import Guid
+from vss.ids import GUID_NULL, Guid
 from vss_requestors.component_selection import ComponentName, find_named
 from vss_requestors.repository.records import Owner
 from vss_requestors.repository.set_reader import BackupSet
@@ -42,6 +42,9 @@ class RestoringComponent:
     Attributes:
         members: the components whose files come back: the whole component set, or the parts that were asked for.
         service: what the restore method stops and starts; nothing for most.
+        restore_name: what the component is to be called; nothing where it keeps its name.
+        to_instance: instance name of the writer that takes the component; nothing for the one it came from.
+        target_id: that instance as it runs now; GUID_NULL before it is known, and for the one the component came from.
         is_refused: the writer refused this component alone.
     """
 
@@ -52,6 +55,9 @@ class RestoringComponent:
     subcomponents: tuple[RestoreSubcomponent, ...] = ()
     new_targets: tuple[NewTarget, ...] = ()
     restore_options: str = ""
+    restore_name: str = ""
+    to_instance: str = ""
+    target_id: Guid = GUID_NULL
     service: str = ""
     status: FileRestoreStatus = FileRestoreStatus.NONE
     reason: str = ""

@@ -101,6 +101,25 @@ class BackupResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.exit_code == ExitCode.OK
 
 
+class WriterCompletion(msgspec.Struct, frozen=True, kw_only=True):
+    """One writer of a backup that waited for BackupComplete: whether it was told, and what went wrong."""
+
+    writer: str
+    is_told: bool
+    reason: str = ""
+
+
+class CompletionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """BackupComplete sent by itself."""
+
+    set_id: str
+    session_id: str
+    phases: tuple[PhaseTiming, ...]
+    writers: tuple[WriterCompletion, ...]
+    truncations: tuple[TruncatedLogs, ...]
+    exit_code: int
+
+
 class SetVerification(msgspec.Struct, frozen=True, kw_only=True):
     """A backup set as judged."""
 

@@ -19,6 +19,7 @@ from vss_requestors.blocking_work import finished
 from vss_requestors.component_outcomes import ComponentOutcomes
 from vss_requestors.copying import RangesOfFile, copy_file
 from vss_requestors.errors import TargetError
+from vss_requestors.fault_points import percent_of
 from vss_requestors.file_sets import PlannedFile
 from vss_requestors.pacing import Throttle
 from vss_requestors.repository.layout import relative_path, split_machine_path
@@ -51,12 +52,17 @@ class SetCopy:
         Raises:
             TargetError: the target cannot take it.
         """
+        total_bytes = sum(file.size_bytes for file in planned)
+        done_bytes = 0
         for file in planned:
             hopeful = {included.owner for included in outcomes.hopeful}
             if not any(owner in hopeful for owner in file.owners):
                 continue
             try:
-                await self._ports.faults("requestor.copy", partial(self._copy, file), file=file.machine_path)
+                percent = percent_of(done_bytes, total_bytes)
+                done_bytes += file.size_bytes
+                work = partial(self._copy, file)
+                await self._ports.faults("requestor.copy", work, file=file.machine_path, percent=percent)
             except TargetError:
                 raise
             except VssError as error:

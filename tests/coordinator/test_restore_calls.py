@@ -320,11 +320,13 @@ def test_a_moved_ranges_file_is_told() -> None:
     play(lambda ports: restoring(ports, RestorableWriter("A", behaviour={"on_post_snapshot": partial}), story))
 
 
-def test_an_import_is_refused() -> None:
+def test_the_restore_type_is_kept_and_undefined_is_by_copy() -> None:
     async def story(session: Any, key: tuple[Any, ...]) -> None:
-        refused(session, UnsupportedError, lambda: session.set_restore_state(RestoreType.IMPORT), HResult.VSS_E_NOT_SUPPORTED)
-        session.set_restore_state(RestoreType.OTHER)
-        assert session.restore_type is RestoreType.OTHER
+        for restore_type in (RestoreType.IMPORT, RestoreType.OTHER):
+            session.set_restore_state(restore_type)
+            assert session.restore_type is restore_type
+        session.set_restore_state(RestoreType.UNDEFINED)
+        assert session.restore_type is RestoreType.BY_COPY
 
     play(lambda ports: restoring(ports, RestorableWriter("A"), story))
 

@@ -60,6 +60,21 @@ WRITERLESS = (
 )
 
 
+WITHOUT_SET = (
+    C.INITIALIZE_FOR_BACKUP,
+    C.GATHER_WRITER_METADATA,
+    C.ADD_COMPONENT,
+    C.PREPARE_FOR_BACKUP,
+    C.GATHER_WRITER_STATUS,
+    C.SET_BACKUP_SUCCEEDED,
+    C.BACKUP_COMPLETE,
+    C.RELEASE,
+)
+LEFT_WAITING = (*BACKUP[: BACKUP.index(C.BACKUP_COMPLETE)], C.LEAVE_WAITING)
+COMPLETION = (C.INITIALIZE_WITH_DOCUMENT, C.GATHER_WRITER_METADATA, C.BACKUP_COMPLETE, C.GATHER_WRITER_STATUS, C.RELEASE)
+IMPORT = (C.INITIALIZE_WITH_DOCUMENT, C.IMPORT_SNAPSHOTS, C.QUERY, C.BREAK_SNAPSHOT_SET, C.RELEASE)
+
+
 def graph(*without: SessionCall) -> nx.MultiDiGraph:
     result = nx.MultiDiGraph()
     result.add_nodes_from(S)
@@ -106,8 +121,25 @@ def test_released_is_the_only_trap() -> None:
 
 
 def test_with_writers_no_step_to_backup_complete_can_be_skipped() -> None:
-    for call in (C.GATHER_WRITER_METADATA, C.START_SNAPSHOT_SET, C.PREPARE_FOR_BACKUP, C.DO_SNAPSHOT_SET, C.BACKUP_COMPLETE):
-        assert not nx.has_path(graph(call), S.CREATED, S.COMPLETED)
+    with_set = (C.PREPARE_FOR_BACKUP, C.START_SNAPSHOT_SET, C.DO_SNAPSHOT_SET)
+    for call in (C.GATHER_WRITER_METADATA, C.BACKUP_COMPLETE, *with_set):
+        table = graph(call, C.INITIALIZE_WITH_DOCUMENT)
+        if call in with_set[1:]:
+            table.remove_node(S.PREPARED_WITHOUT_SET)  # the backup that has no set
+        assert not nx.has_path(table, S.CREATED, S.COMPLETED)
+
+
+def test_a_stored_document_is_for_import_or_for_completion_and_for_nothing_else() -> None:
+    table = graph(C.RELEASE)
+    assert nx.descendants(table, S.DOCUMENT_LOADED) == {S.DOCUMENT_DISCOVERED, S.IMPORTED, S.COMPLETED, S.BACKUP_FAILED, S.ABORTED}
+    assert not nx.has_path(table, S.IMPORTED, S.COMPLETED)
+
+
+def test_an_import_that_failed_can_be_tried_again() -> None:
+    machine = machine_in(S.DOCUMENT_LOADED)
+    machine.call(C.IMPORT_SNAPSHOTS)
+    machine.fail(C.IMPORT_SNAPSHOTS)
+    assert machine.allows(C.IMPORT_SNAPSHOTS)
 
 
 def test_backup_and_restore_share_nothing_but_start_and_end() -> None:
@@ -147,7 +179,7 @@ def test_every_pair_is_a_row_or_a_refusal_that_changes_nothing(call: SessionCall
         assert machine.in_flight is None
 
 
-@pytest.mark.parametrize("calls", [BACKUP, RESTORE, WRITERLESS])
+@pytest.mark.parametrize("calls", [BACKUP, RESTORE, WRITERLESS, WITHOUT_SET, LEFT_WAITING, COMPLETION, IMPORT])
 def test_the_vendors_order_is_legal(calls: tuple[SessionCall, ...]) -> None:
     assert walk(calls).state is S.RELEASED
 
@@ -162,7 +194,14 @@ def test_the_vendors_order_is_legal(calls: tuple[SessionCall, ...]) -> None:
         (C.INITIALIZE_FOR_BACKUP, C.GATHER_WRITER_METADATA, C.SET_CONTEXT),
         (C.INITIALIZE_FOR_BACKUP, C.GATHER_WRITER_METADATA, C.DISABLE_WRITER_CLASSES),
         (C.INITIALIZE_FOR_BACKUP, C.START_SNAPSHOT_SET),
-        (C.INITIALIZE_FOR_BACKUP, C.GATHER_WRITER_METADATA, C.PREPARE_FOR_BACKUP),
+        (*WITHOUT_SET[:4], C.START_SNAPSHOT_SET),
+        (*WITHOUT_SET[:4], C.DO_SNAPSHOT_SET),
+        (*WITHOUT_SET[:4], C.LEAVE_WAITING),
+        (C.INITIALIZE_WITH_DOCUMENT, C.BACKUP_COMPLETE),
+        (*COMPLETION[:-2], C.BACKUP_COMPLETE),
+        (*IMPORT[:2], C.IMPORT_SNAPSHOTS),
+        (*IMPORT[:2], C.BACKUP_COMPLETE),
+        (C.INITIALIZE_WITH_DOCUMENT, C.START_SNAPSHOT_SET),
         (C.INITIALIZE_FOR_BACKUP, C.GATHER_WRITER_METADATA, C.START_SNAPSHOT_SET, C.DO_SNAPSHOT_SET),
         (C.INITIALIZE_FOR_BACKUP, C.SET_CONTEXT_WITHOUT_WRITERS, C.ADD_COMPONENT),
         (C.INITIALIZE_FOR_BACKUP, C.SET_CONTEXT_WITHOUT_WRITERS, C.START_SNAPSHOT_SET, C.PREPARE_FOR_BACKUP),
@@ -184,7 +223,7 @@ def test_the_last_call_is_out_of_sequence(calls: tuple[SessionCall, ...]) -> Non
 
 def test_success_is_reported_only_after_the_snapshot_and_before_complete() -> None:
     allowed = {state for state in S if machine_in(state).allows(C.SET_BACKUP_SUCCEEDED)}
-    assert allowed == {S.SNAPSHOT_TAKEN}
+    assert allowed == {S.SNAPSHOT_TAKEN, S.PREPARED_WITHOUT_SET}
 
 
 def test_components_may_be_added_before_and_after_the_set_is_started() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vss.coordinator import Limits, Session, SnapshotContext, WriterStatus
 from vss.coordinator.contexts import SnapshotAttributes
 from vss.documents import BackupType
+from vss.errors import NotFoundError
 from vss.events import ApplicationLogged, Event
+from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
-from vss.roles.provider import Provider
+from vss.roles.provider import ImportResult, Provider, ProviderType, SnapshotProperties, TransportableSet
 from vss.roles.writer import Writer
 from vss.simulation import run
 from vss.testing import Scene, StubProvider, StubVolume
@@ -63,6 +66,47 @@ def logged(events: Sequence[Event]) -> list[tuple[str, int]]:
 def of(calls: Sequence[str], *prefixes: str) -> list[str]:
     """The calls that begin so."""
     return [each for each in calls if each.startswith(prefixes)]
+
+
+class TravellingProvider(StubProvider):
+    """A stub whose transportable shadow copies are on LUNs that every other one sees: ``arrives`` says which arrive.
+
+    Hand the same ``luns`` to several to let them share an array.
+    """
+
+    def __init__(self, *, luns: dict[Guid, list[SnapshotProperties]] | None = None, **options: Any) -> None:
+        options.setdefault("type", ProviderType.HARDWARE)
+        super().__init__("Travelling provider", **options)
+        self.luns = {} if luns is None else luns
+        self.arrives: Callable[[str], bool] = lambda lun_id: True
+
+    async def post_final_commit_snapshots(self, snapshot_set_id: Guid) -> None:
+        await super().post_final_commit_snapshots(snapshot_set_id)
+        made = [each for each in self.finished.values() if each.snapshot_set_id == snapshot_set_id]
+        if made[0].attributes & SnapshotAttributes.TRANSPORTABLE:
+            self.luns[snapshot_set_id] = [replace(each, context=each.attributes & 0x1D) for each in made]
+            for each in made:
+                del self.finished[each.snapshot_id]
+
+    async def get_target_luns(self, snapshot_set_id: Guid) -> TransportableSet | None:
+        await self._record("get_target_luns")
+        made = self.luns.get(snapshot_set_id)
+        return (
+            None
+            if made is None
+            else TransportableSet(snapshot_set_id, tuple((one, f"lun {one.original_volume}") for one in made))
+        )
+
+    async def import_snapshots(self, transportable: TransportableSet) -> ImportResult:
+        await self._record("import_snapshots")
+        if self.luns.pop(transportable.snapshot_set_id, None) is None:
+            raise NotFoundError(f"no set {transportable.snapshot_set_id} waits for import")
+        arrived = [properties for properties, lun_id in transportable.copies if self.arrives(lun_id)]
+        missing = tuple(lun_id for _, lun_id in transportable.copies if not self.arrives(lun_id))
+        for each in arrived:
+            self.finished[each.snapshot_id] = replace(each, attributes=each.attributes | SnapshotAttributes.IMPORTED)
+        code = HResult.VSS_S_SOME_SNAPSHOTS_NOT_IMPORTED if missing else HResult.S_OK
+        return ImportResult(code, tuple(each.snapshot_id for each in arrived), missing)
 
 
 async def status_of(session: Session, name: str) -> WriterStatus:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.kit import begin
+from tests.protocol.kit import TravellingProvider, begin
 from vss.coordinator import Session, SnapshotAttributes, SnapshotContext
 from vss.documents import (
     AlternateLocationMapping,
@@ -18,6 +18,7 @@ from vss.documents import (
     NewTarget,
     RestoreSubcomponent,
     RestoreType,
+    RollForwardType,
 )
 from vss.errors import BadStateError, VssError, WriterError
 from vss.hresult import HResult
@@ -36,6 +37,7 @@ NOTHING = stub_guid("nothing")
 
 CALLS: Mapping[SessionCall, Callable[[Session], Any]] = {
     C.INITIALIZE_FOR_BACKUP: lambda s: s.initialize_for_backup(),
+    C.INITIALIZE_WITH_DOCUMENT: lambda s: s.initialize_for_backup(STORED.get(id(s._coordinator), BackupComponents())),
     C.INITIALIZE_FOR_RESTORE: lambda s: s.initialize_for_restore(BackupComponents()),
     C.SET_CONTEXT: lambda s: s.set_context(SnapshotContext.APP_ROLLBACK),
     C.SET_CONTEXT_WITHOUT_WRITERS: lambda s: s.set_context(SnapshotContext.NAS_ROLLBACK),
@@ -56,6 +58,7 @@ CALLS: Mapping[SessionCall, Callable[[Session], Any]] = {
     C.ADD_TO_SNAPSHOT_SET: lambda s: s.add_to_snapshot_set("L:"),
     C.PREPARE_FOR_BACKUP: lambda s: s.prepare_for_backup(),
     C.DO_SNAPSHOT_SET: lambda s: s.do_snapshot_set(),
+    C.IMPORT_SNAPSHOTS: lambda s: s.import_snapshots(),
     C.GET_SNAPSHOT_PROPERTIES: lambda s: s.get_snapshot_properties(NOTHING),
     C.QUERY: lambda s: s.query(),
     C.OPEN_SNAPSHOT: lambda s: s.open_snapshot(NOTHING),
@@ -67,13 +70,18 @@ CALLS: Mapping[SessionCall, Callable[[Session], Any]] = {
     C.QUERY_REVERT_STATUS: lambda s: s.query_revert_status("D:"),
     C.SET_BACKUP_SUCCEEDED: lambda s: s.set_backup_succeeded(instance_of(s), *KEY, True),
     C.BACKUP_COMPLETE: lambda s: s.backup_complete(),
+    C.LEAVE_WAITING: lambda s: s.leave_waiting(),
     C.SAVE_AS_XML: lambda s: s.save_as_xml(),
     C.ABORT_BACKUP: lambda s: s.abort_backup(),
     C.SET_RESTORE_STATE: lambda s: s.set_restore_state(RestoreType.BY_COPY),
     C.SET_SELECTED_FOR_RESTORE: lambda s: s.set_selected_for_restore(*KEY),
+    C.SET_SELECTED_FOR_RESTORE_EX: lambda s: s.set_selected_for_restore_ex(*KEY),
     C.ADD_RESTORE_SUBCOMPONENT: lambda s: s.add_restore_subcomponent(*KEY, RestoreSubcomponent("A", "B")),
     C.SET_RESTORE_OPTIONS: lambda s: s.set_restore_options(*KEY, "x"),
     C.SET_ADDITIONAL_RESTORES: lambda s: s.set_additional_restores(*KEY, True),
+    C.SET_AUTHORITATIVE_RESTORE: lambda s: s.set_authoritative_restore(*KEY, True),
+    C.SET_ROLL_FORWARD: lambda s: s.set_roll_forward(*KEY, RollForwardType.ALL),
+    C.SET_RESTORE_NAME: lambda s: s.set_restore_name(*KEY, "x"),
     C.ADD_NEW_TARGET: lambda s: s.add_new_target(*KEY, NewTarget("D:\\data", "*", True, "E:\\x")),
     C.PRE_RESTORE: lambda s: s.pre_restore(),
     C.ADD_ALTERNATIVE_LOCATION_MAPPING: lambda s: s.add_alternative_location_mapping(
@@ -90,6 +98,10 @@ ARGUMENTS_FIRST = {
     C.SET_BACKUP_OPTIONS,
     C.SET_PREVIOUS_BACKUP_STAMP,
     C.SET_SELECTED_FOR_RESTORE,
+    C.SET_SELECTED_FOR_RESTORE_EX,
+    C.SET_AUTHORITATIVE_RESTORE,
+    C.SET_ROLL_FORWARD,
+    C.SET_RESTORE_NAME,
     C.ADD_RESTORE_SUBCOMPONENT,
     C.SET_RESTORE_OPTIONS,
     C.SET_ADDITIONAL_RESTORES,
@@ -99,6 +111,32 @@ ARGUMENTS_FIRST = {
     C.SET_FILE_RESTORE_STATUS,
 }
 """A component that does not exist is named before the state is looked at, so these may say NotFound where both are wrong."""
+
+
+STORED: dict[int, BackupComponents] = {}
+"""By coordinator, the document of a set that travels and whose backup waits for BackupComplete."""
+
+
+async def scene_for(ports: Ports, state: SessionState) -> Scene:
+    """A machine with two volumes and writer A; for sessions with a stored document also with the backup it describes."""
+    calls: list[str] = []
+    volumes = [StubVolume(ports, "D:", calls), StubVolume(ports, "L:", calls)]
+    provider = TravellingProvider(calls=calls)
+    scene = await Scene.build(ports, writers=[StubWriter("A", calls)], providers=[provider], volumes=volumes, calls=calls)
+    if state in (S.DOCUMENT_LOADED, S.DOCUMENT_DISCOVERED, S.IMPORTED):
+        session = scene.coordinator.open_session()
+        session.initialize_for_backup()
+        session.set_context(SnapshotContext.BACKUP, SnapshotAttributes.TRANSPORTABLE)
+        session.set_backup_state(select_components=False, bootable_system_state=False, backup_type=BackupType.FULL)
+        await session.gather_writer_metadata()
+        session.start_snapshot_set()
+        await session.add_to_snapshot_set("D:")
+        await session.prepare_for_backup()
+        await session.do_snapshot_set()
+        await session.leave_waiting()
+        STORED[id(scene.coordinator)] = session.document
+        calls.clear()
+    return scene
 
 
 def instance_of(session: Session) -> Any:
@@ -177,9 +215,7 @@ def test_every_call_has_its_entry() -> None:
 @pytest.mark.parametrize("state", list(S))
 def test_a_call_out_of_sequence_is_bad_state_and_changes_nothing(state: SessionState) -> None:
     async def story(ports: Ports) -> None:
-        calls: list[str] = []
-        volumes = [StubVolume(ports, "D:", calls), StubVolume(ports, "L:", calls)]
-        scene = await Scene.build(ports, writers=[StubWriter("A", calls)], volumes=volumes, calls=calls)
+        scene = await scene_for(ports, state)
         session = await session_in(scene, state)
         for call in SessionCall:
             if (state, call) in TRANSITIONS:
@@ -202,9 +238,7 @@ def test_a_call_out_of_sequence_is_bad_state_and_changes_nothing(state: SessionS
 @pytest.mark.parametrize(("state", "call"), list(TRANSITIONS), ids=lambda each: each.name)
 def test_a_call_in_sequence_is_taken(state: SessionState, call: SessionCall) -> None:
     async def story(ports: Ports) -> None:
-        calls: list[str] = []
-        volumes = [StubVolume(ports, "D:", calls), StubVolume(ports, "L:", calls)]
-        scene = await Scene.build(ports, writers=[StubWriter("A", calls)], volumes=volumes, calls=calls)
+        scene = await scene_for(ports, state)
         session = await session_in(scene, state)
         try:
             await do(session, call)

@@ -10,16 +10,18 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from vss.documents import BackupType
 from vss.errors import (
+    BadStateError,
     ConfigurationError,
     DocumentError,
     NotFoundError,
-    UnsupportedError,
     VssError,
 )
 from vss.exit_codes import ExitCode
 from vss.ids import Guid
 from vss.simulation.memory_files import MemoryFiles
+from vss_requestors.backup import BackupRequestor
 from vss_requestors.betest_command import make_betest
 from vss_requestors.betest_report import backup_report, restore_report, verification_report
 from vss_requestors.betest_spelling import SPELLINGS, normalise
@@ -209,14 +211,41 @@ def test_snapshot_only_says_what_it_did_not_do(betest: Betest) -> None:
 def test_no_verification_and_no_backup_complete_are_said(betest: Betest) -> None:
     text = betest("/B", "/NBC", "--no-verify", "/D", "/backups").output
     assert "verified     NO" in text
-    assert text.rstrip().endswith("backed up but NOT verified; BackupComplete was left out, so no log was truncated")
+    assert text.rstrip().endswith(
+        "backed up but NOT verified; BackupComplete was left out: the writers wait for it, no log was truncated"
+    )
 
 
-def test_backup_complete_alone_is_refused_with_the_reason(betest: Betest) -> None:
+def test_backup_complete_alone_on_another_machine_is_bad_state(betest: Betest) -> None:
+    """Each call is another machine here: nobody on it knows of the backup."""
+    betest("/B", "/NBC", "/D", "/backups", "/S", "/bcd.xml")
     error = betest("/BC", "/S", "/bcd.xml").exception
-    assert isinstance(error, UnsupportedError)
-    assert error.exit_code == ExitCode.UNSUPPORTED
-    assert "session that took the set has ended" in error.message
+    assert isinstance(error, BadStateError)
+    assert "waits for BackupComplete on this machine" in error.message
+
+
+def test_backup_complete_alone_reports_whom_it_told(betest: Betest) -> None:
+    """The second machine has the seed of the first, and its requestor leaves the same backup behind."""
+    betest("/B", "/NBC", "/T", "FULL", "/D", "/backups", "/S", "/bcd.xml")
+
+    async def leave(world: Any) -> None:
+        await BackupRequestor().run(
+            world, target=Path(f"/more{len(seeds)}"), send_backup_complete=False, backup_type=BackupType.FULL
+        )
+
+    seeds = [betest.seed]
+    betest.before = leave
+    betest.seed -= 1
+    result = betest("/BC", "/S", "/bcd.xml")
+    assert result.exception is None, result.exception
+    assert result.return_value == ExitCode.OK
+    assert "writer       Store  told" in result.output
+    assert "truncated    Store: 1 log removed (1 to 1)" in result.output
+    assert result.output.rstrip().endswith("complete; the writers were told")
+    betest.seed -= 1
+    seeds.append(betest.seed)
+    data = json.loads(betest("--backup-complete", "--document", "/bcd.xml", "--json").output)
+    assert data["result"]["writers"] == [{"writer": "Store", "is_told": True, "reason": ""}]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +255,11 @@ def test_backup_complete_alone_is_refused_with_the_reason(betest: Betest) -> Non
         (["/B", "/R"], "found /B and /R"),
         (["/B"], "'/D'"),
         (["/R", "/D", "/x", "/NBC"], "'/NBC' does not go with '/R'"),
+        (["/BC"], "'/BC' (--backup-complete) needs '/S'"),
+        (["/BC", "/S", "/x", "/NBC"], "'/NBC' does not go with '/BC'"),
+        (["/B", "/BC", "/S", "/x"], "'/B' does not go with '/BC'"),
+        (["/BC", "/S", "/x", "/D", "/y"], "'/D' does not go with '/BC'"),
+        (["/BC", "/S", "/x", "/Auth"], "'/Auth' does not go with '/BC'"),
         (["/R", "/D", "/x", "--provider", "p"], "'--provider' does not go"),
         (["/B", "/D", "/x", "/Auth"], "goes with '/R'"),
         (["/B", "/D", "/x", "/T", "OTHER"], "'OTHER' is not one of"),

@@ -130,9 +130,10 @@ def test_what_has_no_windows_spelling_reaches_the_requestor_too(understood: Any)
 
 
 @pytest.mark.parametrize("spelling", ["/BC", "-bc", "--backup-complete"])
-def test_backup_complete_alone_is_refused_in_both_spellings(spelling: str) -> None:
+def test_backup_complete_alone_needs_the_document_in_both_spellings(spelling: str) -> None:
     result = CliRunner().invoke(make_betest(), ["--lab", "/lab", spelling], standalone_mode=False)
-    assert isinstance(result.exception, UnsupportedError)
+    assert isinstance(result.exception, click.UsageError)
+    assert "needs '/S'" in result.exception.message
 
 
 @pytest.mark.parametrize(

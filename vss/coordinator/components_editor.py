@@ -91,6 +91,23 @@ def change_component(
     return replace(document, writers=tuple(writers))
 
 
+def move_component(document: BackupComponents, key: ComponentKey, target: WriterComponents) -> BackupComponents:
+    """Give a component to another instance of its writer; ``target`` is that instance's part, without components.
+
+    Raises:
+        NotFoundError: the document has no such component.
+        AlreadyExistsError: the other instance has a component of this name.
+    """
+    component = find_component(document, key)
+    left = replace(
+        document,
+        writers=tuple(
+            replace(each, components=tuple(one for one in each.components if one is not component)) for each in document.writers
+        ),
+    )
+    return add_components(left, replace(target, components=(component,)))
+
+
 def find_component(document: BackupComponents, key: ComponentKey) -> SelectedComponent:
     """Return the component.
 

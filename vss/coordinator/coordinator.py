@@ -8,8 +8,11 @@ Source: Volume Shadow Copy Service documentation, "The VSS model", "State transi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from vss.check_events import CreationLockFreed, CreationLockTaken
 from vss.coordinator.calls import Caller
 from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.limits import Limits
@@ -18,6 +21,7 @@ from vss.coordinator.session import Session
 from vss.coordinator.session_core import SessionCore
 from vss.coordinator.snapshots import SnapshotRegistry
 from vss.coordinator.transactions import TransactionManager
+from vss.coordinator.waiting import WaitingBackups
 from vss.coordinator.writer_status import StatusBoard
 from vss.errors import AlreadyExistsError, NotFoundError, SetInProgressError
 from vss.hresult import HResult
@@ -59,6 +63,7 @@ class Coordinator:
         self.providers: list[Provider] = []
         self.volumes: dict[str, Volume] = {}
         self.transaction_managers = tuple(transaction_managers)
+        self.waiting = WaitingBackups(self)
         self._choose_provider = choose_provider
         self._creating: SessionCore | None = None
         self._sessions: list[SessionCore] = []
@@ -97,8 +102,9 @@ class Coordinator:
         self.writers.append(writer)
 
     def remove_writer(self, writer: Writer) -> None:
-        """Let a writer unsubscribe; running sessions keep the participants they have."""
+        """Let a writer unsubscribe: nothing reaches it any more; in sessions that know it, it counts as not responding."""
         self.writers = [each for each in self.writers if each is not writer]
+        writer.instance_id = GUID_NULL
 
     async def add_provider(self, provider: Provider) -> None:
         """Register a provider and take up the shadow copies it has; ``AlreadyExistsError`` when its id is registered."""
@@ -140,6 +146,11 @@ class Coordinator:
                 return
         raise NotFoundError(f"no open session has the id {session_id}")
 
+    async def requestor_killed(self, requestor: asyncio.Task[Any]) -> None:
+        """A simulated crash killed the task ``requestor``: end every session it had open, as ``requestor_died`` does."""
+        self._obituaries.note_killed(requestor)
+        await self._obituaries.wait()
+
     def session_ended(self, session: SessionCore) -> None:
         """A session was released."""
         self.creation_ended(session)
@@ -168,11 +179,13 @@ class Coordinator:
         """``session`` takes the creation lock."""
         self.require_no_set_in_creation()
         self._creating = session
+        self.ports.emit(CreationLockTaken(session_id=str(session.session_id)))
 
     def creation_ended(self, session: SessionCore) -> None:
         """``session`` gives the creation lock back; harmless when it has none."""
         if self._creating is session:
             self._creating = None
+            self.ports.emit(CreationLockFreed(session_id=str(session.session_id)))
 
     # -- finished shadow copies ------------------------------------------------------------------------------------------------
 
@@ -210,10 +223,23 @@ class Coordinator:
         return await self.registry.delete_if_there(snapshot_id, reason)
 
     async def close(self) -> None:
-        """The machine goes down: release what is open, let providers close, collect calls that were given up."""
+        """The machine goes down: release what is open, let every provider close, collect calls that were given up.
+
+        Raises:
+            Exception: the first that a provider's close raised, after all were closed; the others are its notes.
+        """
         for session in list(self._sessions):
             await session.release()
         await self._obituaries.wait()
+        await self.waiting.end_all("the machine goes down")
+        errors: list[BaseException] = []
         for provider in self.providers:
-            await provider.close()
+            try:
+                await provider.close()
+            except Exception as error:  # noqa: BLE001 - every provider is closed, whatever another one's code raises
+                errors.append(error)
         await self.caller.close(self.limits.abort_s)
+        if errors:
+            for other in errors[1:]:
+                errors[0].add_note(f"while closing: {other}")
+            raise errors[0]

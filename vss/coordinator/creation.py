@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from vss.coordinator.calls import Call, Caller
+from vss.coordinator.fault_points import passes
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
 from vss.coordinator.providers import ProviderSet
@@ -93,7 +94,7 @@ class SnapshotSetCreation:
             async with self._phase("end-prepare"):
                 await self._end_prepare()
             async with self._phase("prepare-snapshot"):
-                await self._send(participants, WriterEvent.PREPARE_FOR_SNAPSHOT, self._limits.prepare_snapshot_s)
+                await self._prepare_snapshot(participants)
             self._freeze = self._freeze_window(participants)
             async with self._phase("freeze"), self._freeze as freeze:
                 await self._pre_commit(freeze.remaining_s())
@@ -103,7 +104,7 @@ class SnapshotSetCreation:
                 await self._post_commit(freeze.remaining_s())
             async with self._phase("post-snapshot"):
                 await self._pre_final_commit()
-                await self._send(participants, WriterEvent.POST_SNAPSHOT, self._limits.post_snapshot_s)
+                await self._post_snapshot(participants)
                 await self._post_final_commit()
         except BaseException as error:
             await self.abort(participants, error)
@@ -111,6 +112,7 @@ class SnapshotSetCreation:
         self.is_created = True
         self._ports.emit(SnapshotSetCreated(snapshot_set_id=str(self.snapshot_set_id)))
 
+    @passes("coord.abort")
     async def abort(self, participants: Sequence[Participant], cause: BaseException) -> None:
         """Undo the set at every provider and tell the writers. The second call does nothing."""
         if self._is_aborted or self.is_created:
@@ -137,11 +139,20 @@ class SnapshotSetCreation:
 
     # -- the phases ------------------------------------------------------------------------------------------------------------
 
+    @passes("coord.end_prepare")
     async def _end_prepare(self) -> None:
         set_id = self.snapshot_set_id
         await self.providers.send(
             ProviderPhase.END_PREPARE, lambda each: each.end_prepare_snapshots(set_id), self._limits.end_prepare_s
         )
+
+    @passes("coord.prepare_snapshot")
+    async def _prepare_snapshot(self, participants: Sequence[Participant]) -> None:
+        await self._send(participants, WriterEvent.PREPARE_FOR_SNAPSHOT, self._limits.prepare_snapshot_s)
+
+    @passes("coord.post_snapshot")
+    async def _post_snapshot(self, participants: Sequence[Participant]) -> None:
+        await self._send(participants, WriterEvent.POST_SNAPSHOT, self._limits.post_snapshot_s)
 
     async def _send(self, participants: Sequence[Participant], event: WriterEvent, limit_s: float) -> None:
         """Send an event that has no window to the writers that are where it finds them; a veto aborts nobody."""
@@ -154,19 +165,23 @@ class SnapshotSetCreation:
     def _freeze_window(self, participants: Sequence[Participant]) -> FreezeWindow:
         return FreezeWindow(self._ports, self._caller, participants, self._limits, self.snapshot_set_id, self._managers)
 
+    @passes("coord.pre_commit")
     async def _pre_commit(self, remaining_s: float) -> None:
         set_id, limit_s = self.snapshot_set_id, min(self._limits.pre_commit_s, remaining_s)
         await self.providers.send(ProviderPhase.PRE_COMMIT, lambda each: each.pre_commit_snapshots(set_id), limit_s)
 
+    @passes("coord.commit")
     async def _commit(self, remaining_s: float) -> None:
         set_id = self.snapshot_set_id
         await self.providers.send(ProviderPhase.COMMIT, lambda each: each.commit_snapshots(set_id), remaining_s)
 
+    @passes("coord.post_commit")
     async def _post_commit(self, remaining_s: float) -> None:
         set_id, count, limit_s = self.snapshot_set_id, len(self.snapshots), min(self._limits.post_commit_s, remaining_s)
         self._ports.emit(SnapshotCommitted(snapshot_set_id=str(set_id), snapshot_count=count))
         await self.providers.send(ProviderPhase.POST_COMMIT, lambda each: each.post_commit_snapshots(set_id, count), limit_s)
 
+    @passes("coord.pre_final")
     async def _pre_final_commit(self) -> None:
         set_id = self.snapshot_set_id
         await self.providers.send(
@@ -191,6 +206,7 @@ class SnapshotSetCreation:
                 raise NotFoundError(f"volume {volume} is not in the shadow copy set {self.snapshot_set_id}")
         return self._writable[key]
 
+    @passes("coord.post_final")
     async def _post_final_commit(self) -> None:
         set_id = self.snapshot_set_id
         for name in sorted(self._writable):

@@ -39,6 +39,7 @@ class Limits:
     query_s: float = 60.0
     delete_s: float = 600.0
     revert_s: float = 3600.0
+    import_s: float = 600.0
     transaction_s: float = 30.0
     writer_status_slots: int = 64
     client_accessible_max: int = 64

@@ -51,6 +51,12 @@ class Obituaries:
             requestor, died = watch
             requestor.remove_done_callback(died)
 
+    def note_killed(self, requestor: asyncio.Task[Any]) -> None:
+        """A simulated crash killed a requestor's task: release what it had open."""
+        for task, died in [watch for watch in self._watched.values() if watch[0] is requestor]:
+            task.remove_done_callback(died)
+            died(task)
+
     async def _release(self, session: SessionCore) -> None:
         try:
             await session.release()

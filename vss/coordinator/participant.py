@@ -62,11 +62,13 @@ class Participant:
     ) -> None:
         """Join ``writer`` to the session whose document ``access`` reads and changes; its slot is one of ``board``."""
         self.writer = writer
+        self.instance_id = writer.instance_id  # the one that this session met; the writer gets another when it subscribes anew
         self.failure = HResult.S_OK
         self.message = ""
         self.application_failure = 0
         self.component_failures: tuple[ComponentFailure, ...] = ()
         self.is_involved = False
+        self.is_forgotten = False
         self.has_slot = False
         self.changed_ns = 0
         self._is_slot_free = False
@@ -84,6 +86,7 @@ class Participant:
         self._in_flight: asyncio.Task[Any] | None = None
         self._token: object | None = None  # whose answer still counts; a late one finds another token here
         self._froze_ns: int | None = None
+        self._session_text = str(access.session_id)  # as events carry it
 
     @property
     def state(self) -> WriterState:
@@ -100,7 +103,7 @@ class Participant:
         writer = self.writer
         return WriterStatus(
             writer.writer_class_id,
-            writer.instance_id,
+            self.instance_id,
             writer.name,
             self.state,
             self.failure,
@@ -140,6 +143,19 @@ class Participant:
         is_begun = self.is_involved and self.state is not WriterState.FAILED_AT_PREPARE_BACKUP
         return is_begun and not self._is_past_post_snapshot and self._machine.allows(WriterEvent.ABORT)
 
+    def resume(self, changed_ns: int) -> None:
+        """The writer waits for BackupComplete since ``changed_ns``: its session was suspended with its machine."""
+        self._machine.resume()
+        self.is_involved = self._is_past_post_snapshot = True
+        self.has_slot = self._board.take(self)
+        self.changed_ns = changed_ns
+
+    def forget(self, message: str) -> None:
+        """The instance that this session knew is gone: it gets nothing any more, and its status is lost."""
+        self._machine.forget()
+        self.failure, self.message = HResult.VSS_E_WRITER_STATUS_NOT_AVAILABLE, message
+        self.is_forgotten = True
+
     def free_slot(self) -> None:
         """Nobody will ask for this session's status any more."""
         if self.has_slot and not self._is_slot_free:
@@ -157,8 +173,13 @@ class Participant:
         )
 
     async def _deliver(self, event: WriterEvent, handler: Handler) -> None:
+        if self.writer.instance_id != self.instance_id:
+            raise WriterError(
+                f"writer '{self.writer.name}' has gone since, or was started anew, and knows nothing of this session",
+                hresult=HResult.VSS_E_WRITER_NOT_RESPONDING,
+            )
         self._begin(event)
-        self._ports.emit(WriterCalled(writer=self.writer.name, step=event.value))
+        self._ports.emit(WriterCalled(writer=self.writer.name, step=event.value, session_id=self._session_text))
         if event is WriterEvent.FREEZE:
             self._start_timer()
         self._in_flight = asyncio.current_task()
@@ -210,18 +231,27 @@ class Participant:
     def _finish_ok(self, event: WriterEvent) -> None:
         state = self._machine.finish(True)
         if event is WriterEvent.FREEZE:
-            self._ports.emit(WriterFroze(writer=self.writer.name))
+            self._ports.emit(WriterFroze(writer=self.writer.name, session_id=self._session_text))
         elif event is WriterEvent.THAW:
-            self._ports.emit(WriterThawed(writer=self.writer.name, frozen_ns=self._frozen_ns()))
+            self._ports.emit(WriterThawed(writer=self.writer.name, frozen_ns=self._frozen_ns(), session_id=self._session_text))
             self._stop_timer()
-        self._ports.emit(WriterAnswered(writer=self.writer.name, step=event.value, state=state.name))
+        self._ports.emit(
+            WriterAnswered(writer=self.writer.name, step=event.value, state=state.name, session_id=self._session_text)
+        )
 
     def _finish_failed(self, event: WriterEvent, code: HResult, message: str) -> None:
-        state = self._machine.finish(False)
+        self._tell_failed(event, self._machine.finish(False), code, message)
+
+    def _tell_failed(self, event: WriterEvent, state: WriterState, code: HResult, message: str) -> None:
         self._fail(code if code in WRITER_FAILURES else HResult.VSS_E_WRITERERROR_NONRETRYABLE, message)
         self._ports.emit(
             WriterVetoed(
-                writer=self.writer.name, step=event.value, state=state.name, hresult=self.failure.name, message=message
+                writer=self.writer.name,
+                step=event.value,
+                state=state.name,
+                hresult=self.failure.name,
+                message=message,
+                session_id=self._session_text,
             )
         )
         self._caller.log.write(8229, f"writer '{self.writer.name}' in {event.value}: {self.failure}, {message}")
@@ -237,6 +267,8 @@ class Participant:
         if self._machine.in_flight is None:
             if self.has_failed:
                 return  # settled by the freeze timer or by an abort while the call was under way
+            if self._machine.retract(event):
+                return self._take_lost_answer(event, outcome)
             self._begin(event)
         self._settle()
         if outcome.is_timeout:
@@ -244,11 +276,19 @@ class Participant:
             code = HResult.VSS_E_WRITERERROR_TIMEOUT if in_window else HResult.VSS_E_WRITER_NOT_RESPONDING
             self._machine.lose()
             self._fail(code, f"no answer to {event.value}")
-            self._ports.emit(WriterTimedOut(writer=self.writer.name, step=event.value, limit_ns=0))
+            self._ports.emit(
+                WriterTimedOut(writer=self.writer.name, step=event.value, limit_ns=0, session_id=self._session_text)
+            )
             return
         error = outcome.error
         code = error.hresult if isinstance(error, VssError) else HResult.VSS_E_WRITERERROR_NONRETRYABLE
         self._finish_failed(event, code, str(error))
+
+    def _take_lost_answer(self, event: WriterEvent, outcome: Outcome) -> None:
+        """The writer did its work, and then it, or its answer, was lost: nobody can know that it did."""
+        error = outcome.error
+        code = error.hresult if isinstance(error, VssError) else HResult.VSS_E_WRITER_NOT_RESPONDING
+        self._tell_failed(event, self.state, code, f"no answer to {event.value}" if outcome.is_timeout else str(error))
 
     # -- the writer's own time between freeze and thaw -------------------------------------------------------------------------
 
@@ -281,7 +321,9 @@ class Participant:
     def _expire(self) -> None:
         """Nobody thawed the writer in time: fail it and let it thaw itself."""
         limit_ns = int(self.writer.freeze_timeout_s * NANOSECONDS)
-        self._ports.emit(WriterTimedOut(writer=self.writer.name, step="Freeze to Thaw", limit_ns=limit_ns))
+        self._ports.emit(
+            WriterTimedOut(writer=self.writer.name, step="Freeze to Thaw", limit_ns=limit_ns, session_id=self._session_text)
+        )
         if self._in_flight is not None:
             self._in_flight.cancel()
         if self._machine.in_flight is WriterEvent.FREEZE:
@@ -321,7 +363,7 @@ class Participant:
     async def _send_abort(self, cause: str) -> None:
         self._disarm_timer()  # one Abort is enough, however long it takes
         self._needs_undo = False
-        self._ports.emit(WriterAborted(writer=self.writer.name, cause=cause))
+        self._ports.emit(WriterAborted(writer=self.writer.name, cause=cause, session_id=self._session_text))
         outcome = await self._caller.call(self.call_for(WriterEvent.ABORT), self._abort_limit_s)
         self.take_outcome(WriterEvent.ABORT, outcome)
         self._stop_timer()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from vss.check_events import ProviderAnswered
 from vss.coordinator.calls import Call, Caller, Outcome
 from vss.coordinator.contexts import SnapshotAttributes
 from vss.coordinator.service_log import KERNEL, ServiceLog
@@ -57,6 +58,16 @@ _STEPS = {
 _LEGAL_IN: Mapping[str, frozenset[HResult]] = {
     "begin_prepare": frozenset({HResult.VSS_E_UNSUPPORTED_CONTEXT, HResult.VSS_E_NESTED_VOLUME_LIMIT}),
     "is_volume_supported": frozenset({HResult.VSS_E_NESTED_VOLUME_LIMIT}),
+    "import": frozenset(
+        {
+            HResult.VSS_E_MISSING_DISK,
+            HResult.VSS_E_MISSING_VOLUME,
+            HResult.VSS_E_MISSING_HIDDEN_VOLUME,
+            HResult.VSS_E_DYNAMIC_DISK_ERROR,
+            HResult.VSS_E_NO_SNAPSHOTS_IMPORTED,
+            HResult.VSS_E_NOT_SUPPORTED,
+        }
+    ),
     "break": frozenset({HResult.VSS_E_BREAK_REVERT_ID_FAILED}),
     "revert": frozenset(
         {
@@ -179,13 +190,21 @@ class ProviderSet:
                 )
             machine.finish(outcome.is_ok)
             if outcome.is_ok:
+                answered = ProviderAnswered(provider=provider.name, step=name, snapshot_set_id=self._set_id_text)
+                self._ports.emit(answered)
                 continue
             if phase is ProviderPhase.ABORT:
                 error = _untranslated(provider, name, outcome)
             else:
                 error = translate(provider, name, outcome, self._caller.log)
             self._ports.emit(
-                ProviderFailed(provider=provider.name, step=name, hresult=error.hresult.name, message=error.message)
+                ProviderFailed(
+                    provider=provider.name,
+                    step=name,
+                    hresult=error.hresult.name,
+                    message=error.message,
+                    snapshot_set_id=self._set_id_text,
+                )
             )
             if first is None:
                 first = error

@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from vss.coordinator.components_editor import ComponentKey, change_component, find_component
+from vss.coordinator.components_editor import ComponentKey, change_component, find_component, move_component
+from vss.coordinator.fault_points import passes
 from vss.coordinator.participant import Participant
 from vss.coordinator.session_core import SessionCore
 from vss.documents import (
@@ -26,21 +27,21 @@ from vss.documents import (
     NewTarget,
     RestoreSubcomponent,
     RestoreType,
+    RollForwardType,
     SelectedComponent,
+    WriterComponents,
     WriterMetadata,
     WriterRestore,
 )
 from vss.documents.selection import component_set, is_ancestor
 from vss.errors import BadStateError, InvalidArgumentError, NotFoundError, UnsupportedError
 from vss.events import SessionStarted
-from vss.ids import Guid
+from vss.ids import GUID_NULL, Guid
 from vss.machines import SessionCall, WriterEvent, WriterState
 
 
 class RestoreCalls(SessionCore):
     """What a session can do once it is a restore."""
-
-    _restore_type = RestoreType.BY_COPY
 
     def initialize_for_restore(self, document: BackupComponents) -> None:
         """Make this session a restore of the backup that ``document`` describes."""
@@ -51,19 +52,8 @@ class RestoreCalls(SessionCore):
             SessionStarted(session_id=self._id_text, kind="restore", backup_type=document.backup_type.name.lower())
         )
 
-    @property
-    def restore_type(self) -> RestoreType:
-        """What SetRestoreState was told; BY_COPY where it was not called, or said nothing."""
-        return self._restore_type
-
     def set_restore_state(self, restore_type: RestoreType) -> None:
-        """Say how the data comes back; before PreRestore.
-
-        Raises:
-            UnsupportedError: an import of a transportable set, which this machine does not know.
-        """
-        if restore_type is RestoreType.IMPORT:
-            raise UnsupportedError("restore type IMPORT needs transportable shadow copies, expected BY_COPY")
+        """Say how the data comes back, for the writers; before PreRestore."""
         self._machine.call(SessionCall.SET_RESTORE_STATE)
         self._restore_type = RestoreType.BY_COPY if restore_type is RestoreType.UNDEFINED else restore_type
 
@@ -80,6 +70,97 @@ class RestoreCalls(SessionCore):
             find_component(self._document, key)
             raise NotFoundError(f"the writer {writer_id} of component '{key}' is not running on this machine")
         self._change_restored(SessionCall.SET_SELECTED_FOR_RESTORE, key, selected_for_restore=selected)
+
+    def set_selected_for_restore_ex(
+        self,
+        writer_id: Guid,
+        type: ComponentType,
+        logical_path: str,
+        component_name: str,
+        selected: bool = True,
+        instance_id: Guid = GUID_NULL,
+    ) -> None:
+        """Choose a component to restore, to the instance ``instance_id`` of its writer (GUID_NULL: where it came from).
+
+        Raises:
+            NotFoundError: the document has no such component, or there is no such instance of its writer.
+            UnsupportedError: the writer does not say that it supports a restore with a move.
+            AlreadyExistsError: the other instance has a component of this name in the document.
+        """
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        find_component(self._document, key)
+        target = next((each for each in self._metadata if each.instance_id == instance_id), None)
+        if instance_id != GUID_NULL and (target is None or target.writer_id != writer_id):
+            raise NotFoundError(f"no instance {instance_id} of the writer {writer_id} of component '{key}' is running")
+        owner = next(each for each in self._document.writers if any(key.matches(one) for one in each.components))
+        if not any(each.writer.writer_class_id == writer_id for each in self._participants):
+            raise NotFoundError(f"the writer {writer_id} of component '{key}' is not running on this machine")
+        changed = change_component(self._document, key, selected_for_restore=selected)
+        if target is not None and owner.writer_id == writer_id and owner.instance_id != instance_id:
+            if not target.backup_schema & BackupSchema.WRITER_SUPPORTS_RESTORE_WITH_MOVE:
+                raise UnsupportedError(f"writer '{target.friendly_name}' does not support a restore to another instance")
+            part = WriterComponents(writer_id, instance_id, target.instance_name, target.backup_schema)
+            changed = move_component(changed, key, part)
+        self._machine.call(SessionCall.SET_SELECTED_FOR_RESTORE_EX)
+        self._document = changed
+
+    def set_authoritative_restore(
+        self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, authoritative: bool
+    ) -> None:
+        """Say that what is restored prevails over other replicas; before PreRestore.
+
+        Raises:
+            NotFoundError: the document has no such component.
+            UnsupportedError: the writer's schema says nothing of it.
+        """
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        self._require_schema(key, BackupSchema.AUTHORITATIVE_RESTORE, "authoritative restores")
+        self._change_restored(SessionCall.SET_AUTHORITATIVE_RESTORE, key, authoritative_restore=authoritative)
+
+    def set_roll_forward(
+        self,
+        writer_id: Guid,
+        type: ComponentType,
+        logical_path: str,
+        component_name: str,
+        roll_forward: RollForwardType,
+        point: str = "",
+    ) -> None:
+        """Say how far the writer applies its logs; ``point`` goes with PARTIAL, in the writer's own words; before PreRestore.
+
+        Raises:
+            NotFoundError: the document has no such component.
+            UnsupportedError: the writer's schema says nothing of it.
+            InvalidArgumentError: a point without PARTIAL, or the other way round.
+        """
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        if bool(point) is not (roll_forward is RollForwardType.PARTIAL):
+            raise InvalidArgumentError(
+                f"component '{key}': a point goes with roll forward PARTIAL and with nothing else,"
+                f" found {roll_forward.name} and '{point}'"
+            )
+        self._require_schema(key, BackupSchema.ROLLFORWARD_RESTORE, "roll forward")
+        self._change_restored(SessionCall.SET_ROLL_FORWARD, key, roll_forward=roll_forward, roll_forward_point=point)
+
+    def set_restore_name(
+        self, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str, restore_name: str
+    ) -> None:
+        """Give the component a new name (``Logical Path\\Name``); before PreRestore.
+
+        Raises:
+            NotFoundError: the document has no such component.
+            UnsupportedError: the writer's schema says nothing of it.
+        """
+        key = ComponentKey(writer_id, type, logical_path, component_name)
+        self._require_schema(key, BackupSchema.RESTORE_RENAME, "new names")
+        self._change_restored(SessionCall.SET_RESTORE_NAME, key, restore_name=restore_name)
+
+    def _require_schema(self, key: ComponentKey, needed: BackupSchema, what: str) -> None:
+        """Refuse where the writer that the component was backed up from does not say that it supports ``what``."""
+        component = find_component(self._document, key)
+        writer = next(each for each in self._document.writers if any(one is component for one in each.components))
+        if needed not in writer.backup_schema:
+            raise UnsupportedError(f"the writer {key.writer_id} of component '{key}' does not support {what}")
 
     def add_restore_subcomponent(
         self,
@@ -133,15 +214,13 @@ class RestoreCalls(SessionCore):
         """
         key = ComponentKey(writer_id, type, logical_path, component_name)
         component = find_component(self._document, key)
-        of_class = [each for each in self._document.writers if each.writer_id == writer_id and component in each.components]
-        schema = of_class[0].backup_schema
-        if not schema & BackupSchema.WRITER_SUPPORTS_NEW_TARGET:
-            raise UnsupportedError(f"the writer {writer_id} of component '{key}' does not support new targets")
+        self._require_schema(key, BackupSchema.WRITER_SUPPORTS_NEW_TARGET, "new targets")
         if not any(each.writer_id == writer_id and _has_file_set(each, component, target) for each in self._metadata):
             raise NotFoundError(f"component '{key}' has no file set '{target.path}' '{target.filespec}'")
         targets = (*component.new_targets, target)
         self._change_restored(SessionCall.ADD_NEW_TARGET, key, new_targets=targets)
 
+    @passes("coord.pre_restore")
     async def pre_restore(self) -> None:
         """Send PreRestore to the writers with a selected component; who refused shows in the writer status."""
         async with self._long_call(SessionCall.PRE_RESTORE):
@@ -185,6 +264,7 @@ class RestoreCalls(SessionCore):
         key = ComponentKey(writer_id, type, logical_path, component_name)
         self._change_restored(SessionCall.SET_FILE_RESTORE_STATUS, key, file_restore_status=status)
 
+    @passes("coord.post_restore")
     async def post_restore(self) -> None:
         """Send PostRestore: the writers recover. Who failed shows in the writer status."""
         async with self._long_call(SessionCall.POST_RESTORE):
@@ -202,22 +282,28 @@ class RestoreCalls(SessionCore):
             participant.take_outcome(event, outcome)
 
     def _restoring(self, event: WriterEvent) -> list[Participant]:
-        """Running writers that want this event and have a selected component; matched by class, as instances are new."""
+        """Running writers that want this event and have a selected component. A part of the document whose instance does not
+        run is for every instance of its class."""
+        running = [each.instance_id for each in self._participants]
         selected: dict[Guid, list[SelectedComponent]] = {}
         for writer in self._document.writers:
             chosen = [each for each in writer.components if each.selected_for_restore]
-            if chosen:
-                selected.setdefault(writer.writer_id, []).extend(chosen)
+            if not chosen:
+                continue
+            is_bound = writer.instance_id in running
+            for each in self._participants:
+                if each.instance_id == writer.instance_id if is_bound else each.writer.writer_class_id == writer.writer_id:
+                    selected.setdefault(each.instance_id, []).extend(chosen)
         listening = {
             each.instance_id
             for each in self._metadata
             if each.restore_method is not None
-            and _takes_part(each.restore_method.writer_restore, event, selected.get(each.writer_id, []))
+            and _takes_part(each.restore_method.writer_restore, event, selected.get(each.instance_id, []))
         }
         return [
             each
             for each in self._participants
-            if each.writer.writer_class_id in selected and each.writer.instance_id in listening
+            if each.instance_id in selected and each.instance_id in listening
         ]
 
 

@@ -19,6 +19,7 @@ ENTRIES: Mapping[tuple[str, int], tuple[str, str]] = {
     (SERVICE, 4003): ("warning", "Freeze was received more than two minutes ago, and neither Thaw nor Abort followed"),
     (SERVICE, 8217): ("error", "a second instance of a writer class has no instance name"),
     (SERVICE, 8218): ("error", "two instances of a writer class have the same instance name"),
+    (SERVICE, 8221): ("error", "a components document was rejected: it is not of a transportable set"),
     (SERVICE, 8229): ("warning", "a writer rejected an event; its changes of the document are dropped"),
     (SERVICE, 12293): ("error", "a routine of a provider failed"),
     (SERVICE, 12294): ("error", "a routine of a provider returned E_INVALIDARG"),

@@ -14,19 +14,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from vss.check_events import BackupStateSet, ComponentReported
 from vss.coordinator.components_editor import ComponentKey, add_components, change_component
 from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext, check_attributes
 from vss.coordinator.creation import SnapshotInCreation, SnapshotSetCreation
+from vss.coordinator.fault_points import passes
+from vss.coordinator.handover_calls import HandoverCalls
 from vss.coordinator.providers import choose_provider
 from vss.coordinator.restore_calls import RestoreCalls
 from vss.coordinator.service_log import KERNEL
 from vss.coordinator.snapshot_calls import SnapshotCalls
-from vss.documents import BackupType, ComponentType, SelectedComponent, WriterComponents
+from vss.documents import BackupComponents, BackupType, ComponentType, SelectedComponent, WriterComponents
 from vss.errors import InvalidArgumentError, NotFoundError, ProviderError, VolumeNotSupportedError
 from vss.events import ComponentAdded, SessionStarted, SnapshotSetStarted, VolumeAddedToSet
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
-from vss.machines import SessionCall, WriterEvent, WriterState
+from vss.machines import SessionCall, SessionState, WriterEvent, WriterState
 from vss.roles.provider import Provider
 from vss.roles.volume import Volume
 
@@ -34,14 +37,19 @@ MAX_VOLUMES_IN_SET = 64
 """Volumes a set can have (vendor limit; the 65th is refused and the set stays usable)."""
 
 
-class Session(SnapshotCalls, RestoreCalls):
+class Session(SnapshotCalls, HandoverCalls, RestoreCalls):
     """One requestor's backup or restore (IVssBackupComponents). Every call out of sequence raises ``BadStateError`` and changes
     nothing. Names are the vendor's in snake case; the page of the method of that name is the source of each, its error list
     that of the codes raised."""
 
-    def initialize_for_backup(self) -> None:
-        """Make this session a backup."""
-        self._machine.call(SessionCall.INITIALIZE_FOR_BACKUP)
+    def initialize_for_backup(self, document: BackupComponents | None = None) -> None:
+        """Make this session a backup; with a stored ``document``, one that imports the transportable set or completes the
+        waiting backup that it describes."""
+        if document is None:
+            self._machine.call(SessionCall.INITIALIZE_FOR_BACKUP)
+        else:
+            self._machine.call(SessionCall.INITIALIZE_WITH_DOCUMENT)
+            self._document = document
         self._ports.emit(SessionStarted(session_id=self._id_text, kind="backup"))
 
     def set_context(self, context: SnapshotContext, attributes: SnapshotAttributes = SnapshotAttributes.NONE) -> None:
@@ -75,6 +83,7 @@ class Session(SnapshotCalls, RestoreCalls):
             backup_type=backup_type,
             partial_file_support=partial_file_support,
         )
+        self._ports.emit(BackupStateSet(session_id=self._id_text, backup_type=backup_type.name))
 
     def add_component(
         self, instance_id: Guid, writer_id: Guid, type: ComponentType, logical_path: str, component_name: str
@@ -98,7 +107,14 @@ class Session(SnapshotCalls, RestoreCalls):
         component = SelectedComponent(type, declared.component_name, declared.logical_path)
         part = WriterComponents(writer_id, instance_id, metadata.instance_name, metadata.backup_schema, (component,))
         self._document = add_components(self._document, part)
-        self._ports.emit(ComponentAdded(session_id=self._id_text, writer=metadata.friendly_name, component=component.full_path))
+        self._ports.emit(
+            ComponentAdded(
+                session_id=self._id_text,
+                writer=metadata.friendly_name,
+                component=component.full_path,
+                instance_id=str(instance_id),
+            )
+        )
 
     def start_snapshot_set(self) -> Guid:
         """Begin a set and take the machine-wide creation lock; return the set's id ("StartSnapshotSet").
@@ -115,7 +131,11 @@ class Session(SnapshotCalls, RestoreCalls):
         managers = self._coordinator.transaction_managers if is_transacted else ()
         self._creation = SnapshotSetCreation(self._ports, self._caller, self._limits, set_id, self.session_id, managers)
         self._document = replace(self._document, snapshot_set_id=set_id)
-        self._ports.emit(SnapshotSetStarted(session_id=self._id_text, snapshot_set_id=str(set_id)))
+        self._ports.emit(
+            SnapshotSetStarted(
+                session_id=self._id_text, snapshot_set_id=str(set_id), attributes=int(self._context) & 0xFFFFFFFF
+            )
+        )
         return set_id
 
     async def is_volume_supported(self, volume: str, provider_id: Guid = GUID_NULL) -> bool:
@@ -139,6 +159,7 @@ class Session(SnapshotCalls, RestoreCalls):
     def _snapshot_attributes(self) -> int:
         return int(self._context) & 0xFF | int(self._attributes) | self._recovery_attribute
 
+    @passes("coord.add_volume", tells="volume")
     async def add_to_snapshot_set(self, volume: str, provider_id: Guid = GUID_NULL) -> Guid:
         """Take ``volume`` into the set with the given provider, or the one the machine chooses; return the snapshot's id.
 
@@ -192,11 +213,16 @@ class Session(SnapshotCalls, RestoreCalls):
                 hint="delete one",
             )
 
+    @passes("coord.prepare_backup")
     async def prepare_for_backup(self) -> None:
-        """Send PrepareForBackup to the participating writers; who failed shows in the writer status."""
+        """Send PrepareForBackup to the participating writers; who failed shows in the writer status. Without StartSnapshotSet
+        before, the backup has no shadow copy set ("Overview of pre-backup tasks")."""
         async with self._long_call(SessionCall.PREPARE_FOR_BACKUP):
+            writers = [each.writer for each in self._selected_participants()]
+            await self._coordinator.waiting.end_those_of(writers, "its writers are backed up again")
             await self._send(WriterEvent.PREPARE_FOR_BACKUP, WriterState.STABLE, self._limits.prepare_backup_s)
 
+    @passes("coord.create")
     async def do_snapshot_set(self) -> None:
         """Take the set, as ``vss.coordinator.creation`` tells. The creation lock is free afterwards, however it ended.
 
@@ -212,16 +238,23 @@ class Session(SnapshotCalls, RestoreCalls):
             finally:
                 self._coordinator.creation_ended(self)
             for each in creation.snapshots:  # known before the next await: whatever happens there, release finds them
-                self._snapshot_ids.append(each.snapshot_id)
+                if not self._attributes & SnapshotAttributes.TRANSPORTABLE:  # those go with whoever imports them
+                    self._snapshot_ids.append(each.snapshot_id)
                 self._coordinator.snapshot_made(each.snapshot_id, each.provider)
             await self._coordinator.refresh_snapshots()
+            await self._describe_transportable(creation)
             await self._require_all_made(creation)
             await self._make_room_for_people(creation)
 
     async def _require_all_made(self, creation: SnapshotSetCreation) -> None:
         """All or nothing, also where a provider said that it had made what it has not."""
         registry = self._coordinator.registry
-        missing = [each for each in creation.snapshots if not registry.is_known(each.snapshot_id)]
+        travelling = [each.snapshot_id for each in self._document.snapshots]
+        missing = [
+            each
+            for each in creation.snapshots
+            if not registry.is_known(each.snapshot_id) and each.snapshot_id not in travelling
+        ]
         if not missing:
             return
         found = len(creation.snapshots) - len(missing)
@@ -273,14 +306,27 @@ class Session(SnapshotCalls, RestoreCalls):
         self._machine.call(SessionCall.SET_BACKUP_SUCCEEDED)
         key = ComponentKey(writer_id, type, logical_path, component_name)
         self._document = change_component(self._document, key, instance_id, backup_succeeded=succeeded)
+        self._ports.emit(
+            ComponentReported(session_id=self._id_text, instance_id=str(instance_id), component=str(key), succeeded=succeeded)
+        )
 
+    @passes("coord.complete")
     async def backup_complete(self) -> None:
-        """Send BackupComplete; the document is closed from here. Who failed shows in the writer status."""
-        async with self._long_call(SessionCall.BACKUP_COMPLETE):
-            await self._send(
-                WriterEvent.BACKUP_COMPLETE, WriterState.WAITING_FOR_BACKUP_COMPLETE, self._limits.backup_complete_s
-            )
+        """Send BackupComplete; the document is closed from here. Who failed shows in the writer status.
 
+        Raises:
+            BadStateError: with a stored document: no backup waits for it, or it was left with another document.
+        """
+        has_stored = self._machine.state is SessionState.DOCUMENT_DISCOVERED
+        waiting = self._coordinator.waiting.find(self._document) if has_stored else None
+        has_set = waiting is not None or self._creation is not None
+        due = WriterState.WAITING_FOR_BACKUP_COMPLETE if has_set else WriterState.STABLE
+        async with self._long_call(SessionCall.BACKUP_COMPLETE):
+            if waiting is not None:
+                self._take_over(waiting)
+            await self._send(WriterEvent.BACKUP_COMPLETE, due, self._limits.backup_complete_s)
+
+    @passes("coord.abort_backup")
     async def abort_backup(self) -> None:
         """Undo an unfinished set and tell the writers that prepared; those past PostSnapshot hear of it at release, by
         BackupShutdown ("Aborting VSS operations")."""

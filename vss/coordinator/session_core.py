@@ -6,27 +6,39 @@ fields, never in a coroutine's locals, so that it can be shown and released at a
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from vss.check_events import WriterStatusGathered
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.components_editor import rebind_writer, replace_writer
 from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
 from vss.coordinator.creation import SnapshotSetCreation
+from vss.coordinator.fault_points import passes
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
+from vss.coordinator.waiting import WaitingBackup
 from vss.coordinator.writer_status import WriterStatus
-from vss.documents import BackupComponents, BackupType, Component, ComponentFlags, WriterComponents, WriterMetadata
-from vss.documents.xml import render_backup_components
-from vss.errors import BadStateError, NotFoundError
+from vss.documents import (
+    BackupComponents,
+    BackupType,
+    Component,
+    ComponentFlags,
+    RestoreType,
+    WriterComponents,
+    WriterMetadata,
+)
+from vss.documents.xml import render_backup_components, render_writer_metadata
+from vss.errors import BadStateError, DocumentError, NotFoundError
 from vss.events import Event, PluginProblem, SessionReleased, WriterIdentified
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.machines import SessionCall, SessionMachine, SessionState, WriterEvent, WriterState
 from vss.machines.session import STATUS_IS_MEANINGFUL
-from vss.ports import Ports
+from vss.ports import NANOSECONDS, Ports
 from vss.roles.volume import FileSystem
 from vss.roles.writer import Writer
 
@@ -46,6 +58,7 @@ class SessionCore:
         self._document = BackupComponents()
         self._context = SnapshotContext.BACKUP
         self._attributes = SnapshotAttributes.NONE
+        self._restore_type = RestoreType.BY_COPY
         self._metadata: list[WriterMetadata] = []
         self._recovering: list[tuple[Guid, Component]] = []
         self._participants: list[Participant] = []
@@ -55,6 +68,7 @@ class SessionCore:
         self._snapshot_ids: list[Guid] = []
         self._is_released = False
         self._is_restore = False
+        self._waiting: WaitingBackup | None = None  # another session's backup that this one completes
 
     # -- shared with writers (DocumentAccess) ----------------------------------------------------------------------------------
 
@@ -85,6 +99,16 @@ class SessionCore:
     def replace_components(self, components: WriterComponents) -> None:
         """Put a writer's changed part back."""
         self._document = replace_writer(self._document, components)
+
+    @property
+    def snapshot_context(self) -> SnapshotContext:
+        """What SetContext was told."""
+        return self._context
+
+    @property
+    def restore_type(self) -> RestoreType:
+        """What SetRestoreState was told; BY_COPY where it was not called, or said nothing."""
+        return self._restore_type
 
     async def writable_snapshot(self, volume: str) -> FileSystem:
         """Open a shadow copy of the set for auto-recovery."""
@@ -140,7 +164,7 @@ class SessionCore:
         if not self._document.select_components:
             return self._participants
         instances = [each.instance_id for each in self._document.writers if each.components]
-        return [each for each in self._participants if each.writer.instance_id in instances]
+        return [each for each in self._participants if each.instance_id in instances]
 
     async def _send(self, event: WriterEvent, due: WriterState, limit_s: float) -> None:
         """Send an event to the selected writers that are in state ``due``."""
@@ -151,6 +175,7 @@ class SessionCore:
 
     # -- discovery -------------------------------------------------------------------------------------------------------------
 
+    @passes("coord.gather")
     async def gather_writer_metadata(self) -> list[WriterMetadata]:
         """Ask every enabled writer to identify itself ("GatherWriterMetadata"). A writer that fails is missing from the result.
 
@@ -178,6 +203,11 @@ class SessionCore:
             text = f"expected the metadata of writer class {writer.writer_class_id}, found {metadata!r:.80}"
             self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=text))
             return
+        try:
+            render_writer_metadata(metadata)
+        except DocumentError as error:  # what no document can hold counts as no answer: the others are backed up
+            self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=error.message))
+            return
         self._metadata.append(metadata)
         self._recovering += [(metadata.instance_id, each) for each in metadata.components if each.flags]
         if self._is_restore:
@@ -191,6 +221,9 @@ class SessionCore:
                 writer=writer.name,
                 writer_id=str(writer.writer_class_id),
                 component_count=len(metadata.components),
+                instance_id=str(writer.instance_id),
+                level=writer.application_level.name,
+                freeze_limit_ns=_whole_ns(writer.freeze_timeout_s),
             )
         )
 
@@ -209,6 +242,7 @@ class SessionCore:
         self._machine.call(SessionCall.DISABLE_WRITER_INSTANCES)
         self._disabled_instances.extend(instance_ids)
 
+    @passes("coord.status")
     async def gather_writer_status(self) -> list[WriterStatus]:
         """Return state and failure of every writer that identified itself ("GatherWriterStatus", "GetWriterStatusEx").
 
@@ -225,10 +259,19 @@ class SessionCore:
         if self._machine.state is SessionState.COMPLETED:
             for participant in self._participants:
                 participant.free_slot()
+        self._ports.emit(
+            WriterStatusGathered(
+                session_id=self._id_text,
+                after=self._machine.state.value,
+                is_meaningful=is_meaningful,
+                failed=tuple(each.name for each in statuses if each.failure.is_failure),
+            )
+        )
         return statuses
 
     # -- the end ---------------------------------------------------------------------------------------------------------------
 
+    @passes("coord.release_session")
     async def release(self) -> None:
         """End the session whatever state it is in: undo an unfinished set, delete auto-release shadow copies, free the
         creation lock, send BackupShutdown to every writer that took part ("Handling BackupShutdown events"). The second call
@@ -246,6 +289,8 @@ class SessionCore:
             for participant in self._participants:
                 participant.close()
             self._ports.emit(SessionReleased(session_id=self._id_text))
+            if self._waiting is not None:
+                self._ports.emit(SessionReleased(session_id=str(self._waiting.session_id)))
 
     @property
     def _recovery_attribute(self) -> int:
@@ -269,7 +314,9 @@ class SessionCore:
     async def _shut_writers_down(self) -> None:
         if self._is_restore:
             return  # BackupShutdown is an event of backups
-        involved = [each for each in self._participants if each.is_involved]
+        await self._shut_down([each for each in self._participants if each.is_involved and not each.is_forgotten])
+
+    async def _shut_down(self, involved: Sequence[Participant]) -> None:
         for participant in involved:
             await participant.wait_timer_abort()
             participant.interrupt()
@@ -295,3 +342,8 @@ class SessionCore:
     ) -> None:
         """Release, whatever happened."""
         await self.release()
+
+
+def _whole_ns(seconds: float) -> int:
+    """Nanoseconds, or -1 where there is no limit."""
+    return round(seconds * NANOSECONDS) if math.isfinite(seconds) else -1

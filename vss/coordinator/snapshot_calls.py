@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vss.check_events import SnapshotSetBroken
 from vss.coordinator.contexts import SnapshotAttributes
+from vss.coordinator.fault_points import passes
 from vss.coordinator.session_core import SessionCore
 from vss.coordinator.snapshots import Deletion
 from vss.errors import BadStateError, InvalidArgumentError, UnsupportedError
@@ -25,6 +27,7 @@ _EXPOSURES = (SnapshotAttributes.EXPOSED_LOCALLY, SnapshotAttributes.EXPOSED_REM
 class SnapshotCalls(SessionCore):
     """What a session can do with shadow copies, its own and others'."""
 
+    @passes("coord.query")
     async def query(self) -> list[SnapshotProperties]:
         """Ask the providers and return the finished shadow copies of this session's context ("Query")."""
         self._machine.call(SessionCall.QUERY)
@@ -39,6 +42,7 @@ class SnapshotCalls(SessionCore):
         self._machine.call(SessionCall.GET_SNAPSHOT_PROPERTIES)
         return self._coordinator.snapshot(snapshot_id)
 
+    @passes("coord.open")
     async def open_snapshot(self, snapshot_id: Guid) -> FileSystem:
         """Return the files of a finished shadow copy, read-only (the vendor's device object)."""
         self._machine.call(SessionCall.OPEN_SNAPSHOT)
@@ -56,6 +60,7 @@ class SnapshotCalls(SessionCore):
             raise result.failure
         return result.deleted_count
 
+    @passes("coord.delete")
     async def try_delete_snapshots(self, snapshot_ids: Sequence[Guid], *, force: bool = False) -> Deletion:
         """The same with the vendor's result: how many are gone, and the first that is not."""
         self._machine.call(SessionCall.DELETE_SNAPSHOTS)
@@ -72,6 +77,7 @@ class SnapshotCalls(SessionCore):
         members = [properties.snapshot_id for _, properties in self._coordinator.registry.of_set(snapshot_set_id)]
         return await self._coordinator.registry.delete(members, force=force)
 
+    @passes("coord.break")
     async def break_snapshot_set(
         self, snapshot_set_id: Guid, options: BreakOptions = BreakOptions.NONE
     ) -> list[BrokenSnapshot]:
@@ -93,9 +99,11 @@ class SnapshotCalls(SessionCore):
                 lambda provider=provider: provider.break_snapshot_set(snapshot_set_id, options),  # type: ignore[misc]
                 self._limits.delete_s,
             )
+        self._ports.emit(SnapshotSetBroken(snapshot_set_id=str(snapshot_set_id)))
         await self._coordinator.refresh_snapshots()
         return broken
 
+    @passes("coord.expose")
     async def expose_snapshot(self, snapshot_id: Guid, attributes: SnapshotAttributes, name: str) -> str:
         """Let the files of a shadow copy be reached as ``name``; return the name ("ExposeSnapshot").
 
@@ -119,6 +127,7 @@ class SnapshotCalls(SessionCore):
         await self._coordinator.refresh_snapshots()
         return name
 
+    @passes("coord.unexpose")
     async def unexpose_snapshot(self, snapshot_id: Guid) -> None:
         """Take the exposure back ("UnexposeSnapshot"); ``BadStateError`` where it is not exposed."""
         self._machine.call(SessionCall.UNEXPOSE_SNAPSHOT)
@@ -129,6 +138,7 @@ class SnapshotCalls(SessionCore):
         await registry.ask(provider, "expose", lambda: provider.set_exposed_name(snapshot_id, ""), self._limits.query_s)
         await self._coordinator.refresh_snapshots()
 
+    @passes("coord.revert")
     async def revert_to_snapshot(self, snapshot_id: Guid, *, force_dismount: bool = False) -> None:
         """Bring the original volume back to a shadow copy ("RevertToSnapshot"); it cannot be cancelled.
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from vss.coordinator.calls import Call, Caller
+from vss.coordinator.fault_points import passes
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
 from vss.coordinator.service_log import KERNEL
@@ -70,6 +71,7 @@ class FreezeWindow:
         """Seconds left of the window; ``inf`` in a profile without one."""
         return self._limits.freeze_window_s - (self._ports.clock.now_ns() - self._opened_ns) / NANOSECONDS
 
+    @passes("coord.freeze")
     async def __aenter__(self) -> FreezeWindow:
         """Freeze level by level; a writer that refuses is aborted alone and the others go on."""
         self._opened_ns = self._ports.clock.now_ns()
@@ -85,6 +87,7 @@ class FreezeWindow:
             raise
         return self
 
+    @passes("coord.thaw")
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -209,6 +212,7 @@ class HoldWindow:
         if error is None or isinstance(error, Exception):
             raise lost from error
 
+    @passes("coord.release")
     async def release(self) -> WindowError | None:
         """Release every volume, whatever happens to one of them; return the first window that was lost. May come twice."""
         lost: WindowError | None = None

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vss.coordinator.components_editor import ComponentKey
+from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.writer_status import ComponentFailure
-from vss.documents import BackupType, ComponentType, WriterComponents
+from vss.documents import BackupComponents, BackupType, ComponentType, RestoreType, WriterComponents
 from vss.errors import BadStateError, InvalidArgumentError, NotFoundError
 from vss.hresult import WRITER_FAILURES, HResult
 from vss.ids import GUID_NULL, Guid
 from vss.machines import WriterEvent
 from vss.roles.volume import FileSystem
-from vss.roles.writer import Writer
+from vss.roles.writer import ApplicationLevel, Writer
 
 _DOCUMENT_OPEN = (
     WriterEvent.PREPARE_FOR_BACKUP,
@@ -50,6 +51,21 @@ class DocumentAccess(Protocol):
     @property
     def set_volumes(self) -> Sequence[str]:
         """Names of the volumes in the set, in the order added."""
+        ...
+
+    @property
+    def document(self) -> BackupComponents:
+        """The backup components document as it is now."""
+        ...
+
+    @property
+    def snapshot_context(self) -> SnapshotContext:
+        """What the set is for."""
+        ...
+
+    @property
+    def restore_type(self) -> RestoreType:
+        """How a restore brings the data back."""
         ...
 
     def components_of(self, instance_id: Guid) -> WriterComponents | None:
@@ -112,6 +128,31 @@ class ActiveContext:
     def backup_type(self) -> BackupType:
         """What the requestor asked for."""
         return self._access.backup_type
+
+    @property
+    def restore_type(self) -> RestoreType:
+        """How a restore brings the data back."""
+        return self._access.restore_type
+
+    @property
+    def snapshot_context(self) -> int:
+        """What the set is for."""
+        return int(self._access.snapshot_context)
+
+    @property
+    def level(self) -> ApplicationLevel:
+        """When this writer is frozen."""
+        return self._writer.application_level
+
+    @property
+    def is_bootable_system_state_backed_up(self) -> bool:
+        """Whether the backup contains bootable system state."""
+        return self._access.document.bootable_system_state
+
+    @property
+    def is_partial_file_support_enabled(self) -> bool:
+        """Whether the requestor can back up parts of files."""
+        return self._access.document.partial_file_support
 
     @property
     def components(self) -> WriterComponents | None:

@@ -81,7 +81,7 @@ class StatusBoard:
         Returns:
             Whether one was free.
         """
-        instance_id = participant.writer.instance_id
+        instance_id = participant.instance_id
         taken = self._taken.get(instance_id, 0)
         if taken >= self._slot_count:
             return False
@@ -91,14 +91,16 @@ class StatusBoard:
 
     def free(self, participant: Participant) -> None:
         """The session of ``participant`` needs its slot no longer; what it left stays visible until another begins."""
-        self._taken[participant.writer.instance_id] -= 1
+        self._taken[participant.instance_id] -= 1
 
     def status_of(self, participant: Participant, *, is_meaningful: bool) -> WriterStatus:
         """Return what the session of ``participant`` reads of its writer."""
+        if participant.is_forgotten:
+            return self._read(participant, is_meaningful)
         if participant.is_involved and not participant.has_slot:
             return WriterStatus(
                 participant.writer.writer_class_id,
-                participant.writer.instance_id,
+                participant.instance_id,
                 participant.writer.name,
                 WriterState.UNKNOWN,
                 HResult.VSS_E_WRITER_STATUS_NOT_AVAILABLE,
@@ -107,7 +109,7 @@ class StatusBoard:
             )
         if participant.is_involved:
             return self._read(participant, is_meaningful)
-        latest = self._latest.get(participant.writer.instance_id)
+        latest = self._latest.get(participant.instance_id)
         return participant.status() if latest is None else self._read(latest, is_meaningful=False)
 
     def _read(self, participant: Participant, is_meaningful: bool) -> WriterStatus:

@@ -24,6 +24,7 @@ from vss.documents.model import (
     RestoreSubcomponent,
     RestoreTarget,
     RestoreType,
+    RollForwardType,
     SelectedComponent,
     SourceType,
     UsageType,
@@ -31,6 +32,7 @@ from vss.documents.model import (
     WriterMetadata,
     WriterRestore,
 )
+from vss.documents.transported import SnapshotDescription
 
 __all__ = [
     "FILE_SPEC_BACKUP_ALL",
@@ -56,7 +58,9 @@ __all__ = [
     "RestoreSubcomponent",
     "RestoreTarget",
     "RestoreType",
+    "RollForwardType",
     "SelectedComponent",
+    "SnapshotDescription",
     "SourceType",
     "UsageType",
     "WriterComponents",

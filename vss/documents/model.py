@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
+from vss.documents.transported import SnapshotDescription
 from vss.ids import GUID_NULL, Guid
 
 
@@ -97,6 +98,15 @@ class RestoreType(IntEnum):
     BY_COPY = 1
     IMPORT = 2
     OTHER = 3
+
+
+class RollForwardType(IntEnum):
+    """VSS_ROLLFORWARD_TYPE: how far the writer applies logs after a restore."""
+
+    UNDEFINED = 0
+    NONE = 1
+    ALL = 2
+    PARTIAL = 3
 
 
 class BackupType(IntEnum):
@@ -328,6 +338,10 @@ class SelectedComponent:
     differenced_files: tuple[DifferencedFile, ...] = ()
     selected_for_restore: bool = False
     additional_restores: bool = False
+    authoritative_restore: bool = False
+    roll_forward: RollForwardType = RollForwardType.UNDEFINED
+    roll_forward_point: str = ""
+    restore_name: str = ""
     restore_target: RestoreTarget = RestoreTarget.UNDEFINED
     file_restore_status: FileRestoreStatus = FileRestoreStatus.UNDEFINED
     new_targets: tuple[NewTarget, ...] = ()
@@ -365,6 +379,7 @@ class BackupComponents:
     bootable_system_state: bool = False
     partial_file_support: bool = False
     snapshot_set_id: Guid = GUID_NULL
+    snapshots: tuple[SnapshotDescription, ...] = ()  # of a transportable set
     writers: tuple[WriterComponents, ...] = ()
 
     def writer(self, instance_id: Guid) -> WriterComponents | None:

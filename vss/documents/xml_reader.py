@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vss.documents import xml_words as words
@@ -32,10 +33,13 @@ from vss.documents.model import (
     RestoreMethod,
     RestoreSubcomponent,
     RestoreTarget,
+    RollForwardType,
     SelectedComponent,
     WriterComponents,
     WriterMetadata,
 )
+from vss.documents.transported import TAG as TRANSPORTED_TAG
+from vss.documents.transported import SnapshotDescription
 from vss.documents.xml_guard import document_error, line_of, read_document, tag_of
 from vss.ids import GUID_NULL, Guid
 
@@ -213,14 +217,18 @@ def parse_backup_components(data: bytes, name: str = "backup components document
         DocumentError: malformed, hostile, or not in the schema; names line and reason.
     """
     root = read_document(data, name, "backup_components.xsd")
-    _refuse_duplicates(((str(_guid(child, "instanceId")), child) for child in root), name, "writer instance")
+    snapshots = [child for child in root if tag_of(child) == TRANSPORTED_TAG]
+    writers = [child for child in root if tag_of(child) != TRANSPORTED_TAG]
+    _refuse_duplicates(((str(_guid(child, "instanceId")), child) for child in writers), name, "writer instance")
+    _refuse_duplicates(((_text(child, "snapshotId"), child) for child in snapshots), name, "shadow copy")
     return BackupComponents(
         backup_type=_word(root, "backupType", words.BACKUP_TYPE),
         select_components=_is_yes(root, "selectComponents"),
         bootable_system_state=_is_yes(root, "bootableSystemStateBackup"),
         partial_file_support=_is_yes(root, "partialFileSupport"),
         snapshot_set_id=_guid(root, "snapshotSetId"),
-        writers=tuple(_writer_components(child, name) for child in root),
+        snapshots=tuple(SnapshotDescription.of_attributes(partial(_text, child)) for child in snapshots),
+        writers=tuple(_writer_components(child, name) for child in writers),
     )
 
 
@@ -262,6 +270,12 @@ def _selected_component(element: _Element, name: str) -> SelectedComponent:
         differenced_files=tuple(_differenced(part) for part in parts.get("DIFFERENCED_FILES", [])),
         selected_for_restore=_is_yes(element, "selectedForRestore"),
         additional_restores=_is_yes(element, "additionalRestores"),
+        authoritative_restore=_is_yes(element, "authoritativeRestore"),
+        roll_forward=RollForwardType.UNDEFINED
+        if element.get("rollForwardType") is None
+        else _word(element, "rollForwardType", words.ROLL_FORWARD),
+        roll_forward_point=_text(element, "rollForwardPoint"),
+        restore_name=_text(element, "restoreName"),
         restore_target=RestoreTarget.UNDEFINED
         if element.get("restoreTarget") is None
         else _word(element, "restoreTarget", words.RESTORE_TARGET),

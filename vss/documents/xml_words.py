@@ -17,6 +17,7 @@ from vss.documents.model import (
     FileRestoreStatus,
     RestoreMethodKind,
     RestoreTarget,
+    RollForwardType,
     SourceType,
     UsageType,
     WriterRestore,
@@ -68,6 +69,8 @@ RESTORE_TARGET: Mapping[str, RestoreTarget] = {
 }
 
 FILE_RESTORE_STATUS: Mapping[str, FileRestoreStatus] = {each.name.lower(): each for each in FileRestoreStatus}
+
+ROLL_FORWARD: Mapping[str, RollForwardType] = {each.name.lower(): each for each in RollForwardType}
 
 COMPONENT_TAGS: Mapping[str, ComponentType] = {"DATABASE": ComponentType.DATABASE, "FILE_GROUP": ComponentType.FILE_GROUP}
 

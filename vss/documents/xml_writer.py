@@ -26,6 +26,7 @@ from vss.documents.model import (
     WriterComponents,
     WriterMetadata,
 )
+from vss.documents.transported import TAG as TRANSPORTED_TAG
 from vss.documents.xml_guard import encode
 from vss.errors import DocumentError
 from vss.ids import GUID_NULL
@@ -267,6 +268,8 @@ def render_backup_components(document: BackupComponents) -> bytes:
     )
     for writer in document.writers:
         _writer_components(out, writer)
+    for snapshot in document.snapshots:
+        out.empty(TRANSPORTED_TAG, ("xmlns", ""), *snapshot.as_attributes())
     out.end()
     return out.text()
 
@@ -287,7 +290,7 @@ def _writer_components(out: _Output, writer: WriterComponents) -> None:
 def _selected_component(out: _Output, component: SelectedComponent) -> None:
     _require_identity(component)
     target, status = component.restore_target, component.file_restore_status
-    succeeded = component.backup_succeeded
+    succeeded, roll_forward = component.backup_succeeded, component.roll_forward
     out.start(
         "COMPONENT",
         ("logicalPath", component.logical_path or None),
@@ -300,6 +303,10 @@ def _selected_component(out: _Output, component: SelectedComponent) -> None:
         ("restoreOptions", component.restore_options or None),
         ("selectedForRestore", _yes(component.selected_for_restore)),
         ("additionalRestores", _yes(component.additional_restores)),
+        ("authoritativeRestore", _yes(component.authoritative_restore)),
+        ("rollForwardType", words.word_for(words.ROLL_FORWARD, roll_forward) if roll_forward else None),
+        ("rollForwardPoint", component.roll_forward_point or None),
+        ("restoreName", component.restore_name or None),
         ("restoreTarget", words.word_for(words.RESTORE_TARGET, target) if target else None),
         ("fileRestoreStatus", words.word_for(words.FILE_RESTORE_STATUS, status) if status else None),
         ("prepareForBackupFailureMsg", component.prepare_for_backup_failure or None),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -135,6 +135,11 @@ def parse_configuration(text: str, source: str = "lab.toml") -> LabConfiguration
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
+    return configuration_of(data, source)
+
+
+def configuration_of(data: Mapping[str, Any], source: str = "lab.toml") -> LabConfiguration:
+    """Check tables that were read elsewhere; errors as ``parse_configuration``."""
     try:
         configuration = msgspec.convert(data, LabConfiguration)
     except msgspec.ValidationError as error:

@@ -21,8 +21,10 @@ from vss.ids import GUID_NULL, Guid
 from vss.lab.application import Application
 from vss.lab.configuration import LabConfiguration
 from vss.lab.hosts import LabWorkloadHost, LabWriterHost
-from vss.lab.plugin_calls import asked_for_by, attach, close_volume, end_tasks, failure_of, plugin_call
+from vss.lab.plugin_calls import asked_for_by, attach, close_volume, failure_of, plugin_call
 from vss.lab.stores import StoreKeeper
+from vss.lab.suspended import resume, suspend
+from vss.lab.working import Working, end_all
 from vss.ports import NANOSECONDS, Ports
 from vss.roles.verifier import Verifier
 from vss.roles.volume import Volume
@@ -157,6 +159,9 @@ class Lab:
             if isinstance(writer, Application):
                 async with plugin_call(f"the application of writer '{writer.name}'"):
                     await writer.start()
+        suspended = b"" if is_new else self._keeper.take_suspended()
+        if suspended:
+            await resume(self, suspended)
         self._add_workloads(is_new=is_new)
 
     async def _add_providers(self) -> None:
@@ -196,6 +201,7 @@ class Lab:
         self._is_running = False
         steps: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         steps += [(f"workload '{name}'", each.stop) for name, each in self.workloads.items()]
+        steps.append(("suspending waiting backups", self._suspend))
         applications = {name: each for name, each in self._writers.items() if isinstance(each, Application)}
         steps += [(f"the application of writer '{name}'", each.stop) for name, each in applications.items()]
         steps.append(("closing sessions and providers", self._coordinator.close))
@@ -210,6 +216,11 @@ class Lab:
                 failures[0].add_note(f"while shutting down: {other}")
             raise failures[0]
 
+    async def _suspend(self) -> None:
+        data = suspend(self)
+        if data:
+            self._keeper.write_suspended(data)
+
     async def _keep_records(self) -> None:
         self._keeper.write_workloads({name: each.state() for name, each in self.workloads.items()})
 
@@ -221,12 +232,12 @@ class Lab:
 
     async def run_until(self, now_ns: int) -> None:
         """Let every workload work until the clock shows ``now_ns``, then record what each has been acknowledged."""
-        tasks = self._start_workloads(now_ns, with_those_under_load=False)
+        working = self._start_workloads(now_ns, with_those_under_load=False)
         try:
-            for task in tasks:
-                await task
+            for each in working:
+                await each.over()
         finally:
-            await end_tasks(tasks)
+            await end_all(working)
         remaining_ns = now_ns - self._ports.clock.now_ns()
         if remaining_ns > 0:
             await self._ports.clock.sleep(remaining_ns / NANOSECONDS)
@@ -236,10 +247,10 @@ class Lab:
     async def under_load(self) -> AsyncIterator[None]:
         """Let the workloads work as long as the block lasts, those that only work under load too."""
         are_working = False
-        tasks = self._start_workloads(FOREVER_NS, with_those_under_load=True)
+        working = self._start_workloads(FOREVER_NS, with_those_under_load=True)
         try:
-            for started in self._started:
-                await started.wait()
+            for each in working:
+                await each.started.wait()
             are_working = True
             yield
         finally:
@@ -247,20 +258,15 @@ class Lab:
                 if are_working:  # a workload that has not begun would not hear that it is to stop
                     for workload in self.workloads.values():
                         await workload.stop()
-                    for task in tasks:
-                        await task
+                    for each in working:
+                        await each.over()
             finally:
-                await end_tasks(tasks)
+                await end_all(working)
         self._tell_acknowledged()
 
-    def _start_workloads(self, until_ns: int, *, with_those_under_load: bool) -> list[asyncio.Task[None]]:
+    def _start_workloads(self, until_ns: int, *, with_those_under_load: bool) -> list[Working]:
         resting = [] if with_those_under_load else [each.name for each in self.configuration.workloads if each.only_under_load]
-        working = {name: each for name, each in self.workloads.items() if name not in resting}
-        self._started = [asyncio.Event() for _ in working]
-        return [
-            asyncio.get_running_loop().create_task(_work(each, until_ns, started), name=f"workload:{name}")
-            for (name, each), started in zip(working.items(), self._started, strict=True)
-        ]
+        return [Working(each, until_ns) for name, each in self.workloads.items() if name not in resting]
 
     def _tell_acknowledged(self) -> None:
         for workload in self.workloads.values():
@@ -376,8 +382,3 @@ class Lab:
         assert self._choose_provider is not None, "the coordinator is told of a preference only where there is one"
         name = self._choose_provider(volume.name, int(context))
         return GUID_NULL if name is None else self.provider_id(name)
-
-
-async def _work(workload: Workload, until_ns: int, started: asyncio.Event) -> None:
-    started.set()
-    await workload.run_until(until_ns)

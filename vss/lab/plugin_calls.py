@@ -5,8 +5,7 @@ Invariant: an exception of a plugin that is no ``VssError`` becomes a ``PluginEr
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from vss.errors import PluginError, VssError
@@ -54,12 +53,3 @@ async def attach(provider: Provider, volume: BlockVolume) -> None:
 async def close_volume(volume: BlockVolume) -> None:
     """Bring everything to the disk and let go of it; a step of shutting down like the others."""
     volume.close()
-
-
-async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel what still runs and wait for it."""
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    if running:
-        await asyncio.wait(running)

@@ -1,7 +1,8 @@
 """What a lab on disk remembers between runs besides its volumes: the clock, how often it was started, the workloads' records.
 
 Files of a lab directory: ``lab.toml`` (a person's), ``state.json`` and ``workloads/NAME.json`` (ours, replaced atomically),
-``volumes/D.img`` …, ``events.jsonl``, and ``.lock``, which is locked while the machine runs.
+``volumes/D.img`` …, ``events.jsonl``, ``suspended.json`` while a backup waits for BackupComplete, and ``.lock``, which is
+locked while the machine runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ CONFIGURATION_FILE = "lab.toml"
 STATE_FILE = "state.json"
 EVENTS_FILE = "events.jsonl"
 LOCK_FILE = ".lock"
+SUSPENDED_FILE = "suspended.json"
 VOLUMES_DIRECTORY = "volumes"
 WORKLOADS_DIRECTORY = "workloads"
 

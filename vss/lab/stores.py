@@ -12,7 +12,7 @@ from typing import Protocol
 
 from vss.errors import ConfigurationError, NotFoundError, VolumeError, VolumeWriteError
 from vss.lab.configuration import VolumeTable, parse_size
-from vss.lab.state import VOLUMES_DIRECTORY, WORKLOADS_DIRECTORY, image_path, workload_path
+from vss.lab.state import SUSPENDED_FILE, VOLUMES_DIRECTORY, WORKLOADS_DIRECTORY, image_path, workload_path
 from vss.ports import HostFile, HostFiles, Ports
 from vss.volumes import BlockStore, BlockVolume, ImageStore, Latency, MemoryStore
 
@@ -54,6 +54,14 @@ class StoreKeeper(Protocol):
         """Keep the workloads' records."""
         ...
 
+    def take_suspended(self) -> bytes:
+        """Return what was suspended with the machine and forget it: a run that is killed has lost its memory."""
+        ...
+
+    def write_suspended(self, data: bytes) -> None:
+        """Keep what is suspended with the machine."""
+        ...
+
 
 def latency_of(table: VolumeTable) -> Latency:
     """Return how slow the configured disk is."""
@@ -70,6 +78,7 @@ class MemoryKeeper:
         self.lost_volumes: list[str] = []
         self._stores: dict[str, BlockStore] = {}
         self._records: dict[str, bytes] = {}
+        self._suspended = b""
 
     def make(self, table: VolumeTable, ports: Ports) -> BlockVolume:
         """Make a new volume."""
@@ -102,6 +111,15 @@ class MemoryKeeper:
     def write_workloads(self, records: Mapping[str, bytes]) -> None:
         """Keep the records."""
         self._records.update(records)
+
+    def take_suspended(self) -> bytes:
+        """Return what was suspended, and forget it."""
+        data, self._suspended = self._suspended, b""
+        return data
+
+    def write_suspended(self, data: bytes) -> None:
+        """Keep it."""
+        self._suspended = data
 
 
 class DirectoryKeeper:
@@ -204,6 +222,25 @@ class DirectoryKeeper:
                 self._files.write_atomically(workload_path(self._root, name), record)
         except OSError as error:
             raise VolumeWriteError(f"the workloads' records in {self._root} cannot be kept: {error}") from error
+
+    def take_suspended(self) -> bytes:
+        """Return what was suspended, and remove it; ``ConfigurationError`` where that cannot be done."""
+        path = self._root / SUSPENDED_FILE
+        try:
+            if not self._files.exists(path):
+                return b""
+            data = self._files.read_bytes(path)
+            self._files.remove(path)
+        except OSError as error:
+            raise ConfigurationError(f"what was suspended, {path}, cannot be taken up: {error}") from error
+        return data
+
+    def write_suspended(self, data: bytes) -> None:
+        """Keep it; ``VolumeWriteError`` where the host refuses."""
+        try:
+            self._files.write_atomically(self._root / SUSPENDED_FILE, data)
+        except OSError as error:
+            raise VolumeWriteError(f"what is suspended with {self._root} cannot be kept: {error}") from error
 
 
 class _LateSync:

@@ -1,16 +1,19 @@
 """The order of a requestor's calls on one session (what IVssBackupComponents is). No I/O, no clock.
 
-One table holds both kinds; the two initialise calls choose. A missing key is a call out of sequence. Rules beside the table:
+One table holds both kinds; the initialise calls choose. A missing key is a call out of sequence. Rules beside the table:
 
 - Calls of ``TWO_MOMENTS`` take time: ``call`` checks, then ``done`` or ``fail`` moves the state. Meanwhile every call but
   Release is refused. All other calls move the state at once.
 - A failed gather, prepare, snapshot or restore leaves status, abort and release; a failed BackupComplete counts as complete,
-  because writers may already have truncated their logs and the document is closed.
+  because writers may already have truncated their logs and the document is closed; a failed import may be tried again.
+- A session that was initialised with a stored document does one of two things: it imports the transportable set that the
+  document describes, or it completes the backup that the document describes and that was left waiting.
 
 Choices where the vendor's pages disagree or are silent: components may be added before or after StartSnapshotSet, but not after
 PrepareForBackup (the documents have been sent); with writers, GatherWriterMetadata precedes StartSnapshotSet; backup-only calls
-are refused on a restore and the other way round; AbortBackup is legal, though not needed, before PrepareForBackup; a backup
-without a shadow copy set is refused, though the vendor lets PrepareForBackup and BackupComplete stand alone.
+are refused on a restore and the other way round; AbortBackup is legal, though not needed, before PrepareForBackup; in a backup
+without a shadow copy set PrepareForBackup follows on the discovery and BackupComplete on it; LeaveWaiting is our own: the
+requestor goes away and leaves BackupComplete to a later one.
 
 Sources: VSS documentation, "Overview of processing a backup under VSS", "Overview of processing a restore under VSS",
 "Aborting VSS operations", "Shadow copy creation details" (contexts without writers), pages of the IVssBackupComponents methods.
@@ -33,6 +36,7 @@ class SessionState(Enum):
     DISCOVERED = "discovered"
     SET_STARTED = "set started"
     PREPARED = "prepared"
+    PREPARED_WITHOUT_SET = "prepared without a set"
     SNAPSHOT_TAKEN = "snapshot taken"
     COMPLETED = "completed"
     WRITERLESS = "without writers"
@@ -40,6 +44,9 @@ class SessionState(Enum):
     WRITERLESS_SET_STARTED = "without writers, set started"
     WRITERLESS_SNAPSHOT_TAKEN = "without writers, snapshot taken"
     QUERYING = "for queries"
+    DOCUMENT_LOADED = "initialized with a stored document"
+    DOCUMENT_DISCOVERED = "initialized with a stored document, discovered"
+    IMPORTED = "imported"
     RESTORE_INITIALIZED = "restore initialized"
     RESTORE_DISCOVERED = "restore discovered"
     RESTORING = "restoring"
@@ -51,9 +58,11 @@ class SessionState(Enum):
 
 
 class SessionCall(Enum):
-    """What a requestor may call; the value is the vendor's word (SetContext is three calls here, by what the context is)."""
+    """What a requestor may call; the value is the vendor's word. SetContext is three calls here, by what the context is, and
+    InitializeForBackup two, by whether a stored document is given; LeaveWaiting is not the vendor's."""
 
     INITIALIZE_FOR_BACKUP = "InitializeForBackup"
+    INITIALIZE_WITH_DOCUMENT = "InitializeForBackup (stored document)"
     INITIALIZE_FOR_RESTORE = "InitializeForRestore"
     SET_CONTEXT = "SetContext"
     SET_CONTEXT_WITHOUT_WRITERS = "SetContext (without writers)"
@@ -72,6 +81,7 @@ class SessionCall(Enum):
     ADD_TO_SNAPSHOT_SET = "AddToSnapshotSet"
     PREPARE_FOR_BACKUP = "PrepareForBackup"
     DO_SNAPSHOT_SET = "DoSnapshotSet"
+    IMPORT_SNAPSHOTS = "ImportSnapshots"
     GET_SNAPSHOT_PROPERTIES = "GetSnapshotProperties"
     QUERY = "Query"
     OPEN_SNAPSHOT = "OpenSnapshot"
@@ -83,13 +93,18 @@ class SessionCall(Enum):
     QUERY_REVERT_STATUS = "QueryRevertStatus"
     SET_BACKUP_SUCCEEDED = "SetBackupSucceeded"
     BACKUP_COMPLETE = "BackupComplete"
+    LEAVE_WAITING = "LeaveWaiting"
     SAVE_AS_XML = "SaveAsXML"
     ABORT_BACKUP = "AbortBackup"
     SET_RESTORE_STATE = "SetRestoreState"
     SET_SELECTED_FOR_RESTORE = "SetSelectedForRestore"
+    SET_SELECTED_FOR_RESTORE_EX = "SetSelectedForRestoreEx"
     ADD_RESTORE_SUBCOMPONENT = "AddRestoreSubcomponent"
     SET_RESTORE_OPTIONS = "SetRestoreOptions"
     SET_ADDITIONAL_RESTORES = "SetAdditionalRestores"
+    SET_AUTHORITATIVE_RESTORE = "SetAuthoritativeRestore"
+    SET_ROLL_FORWARD = "SetRollForward"
+    SET_RESTORE_NAME = "SetRestoreName"
     ADD_NEW_TARGET = "AddNewTarget"
     PRE_RESTORE = "PreRestore"
     ADD_ALTERNATIVE_LOCATION_MAPPING = "AddAlternativeLocationMapping"
@@ -109,6 +124,7 @@ TWO_MOMENTS = frozenset(
         SessionCall.GATHER_WRITER_METADATA,
         SessionCall.PREPARE_FOR_BACKUP,
         SessionCall.DO_SNAPSHOT_SET,
+        SessionCall.IMPORT_SNAPSHOTS,
         SessionCall.BACKUP_COMPLETE,
         SessionCall.PRE_RESTORE,
         SessionCall.POST_RESTORE,
@@ -133,9 +149,13 @@ _COMPONENT_CALLS = (_C.SET_BACKUP_STATE, _C.ADD_COMPONENT, _C.SET_BACKUP_OPTIONS
 _SELECTION_CALLS = (
     _C.SET_RESTORE_STATE,
     _C.SET_SELECTED_FOR_RESTORE,
+    _C.SET_SELECTED_FOR_RESTORE_EX,
     _C.ADD_RESTORE_SUBCOMPONENT,
     _C.SET_RESTORE_OPTIONS,
     _C.SET_ADDITIONAL_RESTORES,
+    _C.SET_AUTHORITATIVE_RESTORE,
+    _C.SET_ROLL_FORWARD,
+    _C.SET_RESTORE_NAME,
     _C.ADD_NEW_TARGET,
     _C.SET_PREVIOUS_BACKUP_STAMP,
 )
@@ -151,7 +171,11 @@ def _backup(state: SessionState, *calls: SessionCall) -> Row:
 
 
 _BACKUP: dict[SessionState, Row] = {
-    _S.CREATED: {_C.INITIALIZE_FOR_BACKUP: _S.INITIALIZED, _C.INITIALIZE_FOR_RESTORE: _S.RESTORE_INITIALIZED},
+    _S.CREATED: {
+        _C.INITIALIZE_FOR_BACKUP: _S.INITIALIZED,
+        _C.INITIALIZE_WITH_DOCUMENT: _S.DOCUMENT_LOADED,
+        _C.INITIALIZE_FOR_RESTORE: _S.RESTORE_INITIALIZED,
+    },
     _S.INITIALIZED: {
         **_backup(_S.INITIALIZED, _C.SET_BACKUP_STATE, *_CLASS_CALLS),
         _C.SET_CONTEXT: _S.CONTEXT_SET,
@@ -166,6 +190,11 @@ _BACKUP: dict[SessionState, Row] = {
     _S.DISCOVERED: {
         **_backup(_S.DISCOVERED, _C.GATHER_WRITER_STATUS, *_COMPONENT_CALLS),
         _C.START_SNAPSHOT_SET: _S.SET_STARTED,
+        _C.PREPARE_FOR_BACKUP: _S.PREPARED_WITHOUT_SET,
+    },
+    _S.PREPARED_WITHOUT_SET: {
+        **_backup(_S.PREPARED_WITHOUT_SET, _C.GATHER_WRITER_STATUS, _C.SET_BACKUP_SUCCEEDED, _C.SAVE_AS_XML),
+        _C.BACKUP_COMPLETE: _S.COMPLETED,
     },
     _S.SET_STARTED: {
         **_backup(_S.SET_STARTED, _C.GATHER_WRITER_STATUS, *_COMPONENT_CALLS, _C.ADD_TO_SNAPSHOT_SET),
@@ -178,6 +207,7 @@ _BACKUP: dict[SessionState, Row] = {
     _S.SNAPSHOT_TAKEN: {
         **_backup(_S.SNAPSHOT_TAKEN, _C.GATHER_WRITER_STATUS, _C.SET_BACKUP_SUCCEEDED, _C.SAVE_AS_XML),
         _C.BACKUP_COMPLETE: _S.COMPLETED,
+        _C.LEAVE_WAITING: _S.RELEASED,
     },
     _S.COMPLETED: _stay(_S.COMPLETED, *_SNAPSHOT_CALLS, _C.GATHER_WRITER_STATUS, _C.SAVE_AS_XML),
     _S.BACKUP_FAILED: _backup(_S.BACKUP_FAILED, _C.GATHER_WRITER_STATUS, _C.SAVE_AS_XML),
@@ -201,6 +231,20 @@ _WRITERLESS: dict[SessionState, Row] = {
     _S.WRITERLESS_SNAPSHOT_TAKEN: _backup(_S.WRITERLESS_SNAPSHOT_TAKEN, _C.SAVE_AS_XML),
     # The context of all shadow copies is for looking and deleting, never for making.
     _S.QUERYING: _stay(_S.QUERYING, *_FINISHED_CALLS),
+}
+
+# With a stored document: to import the set it describes, or to complete the backup it describes.
+_STORED: dict[SessionState, Row] = {
+    _S.DOCUMENT_LOADED: {
+        **_stay(_S.DOCUMENT_LOADED, *_FINISHED_CALLS, *_CLASS_CALLS),
+        _C.GATHER_WRITER_METADATA: _S.DOCUMENT_DISCOVERED,
+        _C.IMPORT_SNAPSHOTS: _S.IMPORTED,
+    },
+    _S.DOCUMENT_DISCOVERED: {
+        **_stay(_S.DOCUMENT_DISCOVERED, *_FINISHED_CALLS, _C.GATHER_WRITER_STATUS),
+        _C.BACKUP_COMPLETE: _S.COMPLETED,
+    },
+    _S.IMPORTED: _stay(_S.IMPORTED, *_FINISHED_CALLS, _C.SAVE_AS_XML),
 }
 
 # A restore cannot be aborted.
@@ -239,7 +283,7 @@ def _flatten(*parts: Mapping[SessionState, Row]) -> Iterable[tuple[tuple[Session
         yield (state, _C.RELEASE), _S.RELEASED
 
 
-TRANSITIONS: Mapping[tuple[SessionState, SessionCall], SessionState] = dict(_flatten(_BACKUP, _WRITERLESS, _RESTORE))
+TRANSITIONS: Mapping[tuple[SessionState, SessionCall], SessionState] = dict(_flatten(_BACKUP, _WRITERLESS, _STORED, _RESTORE))
 """(state, call) → state when the call succeeds. A missing key is a call out of sequence."""
 
 _RESTORE_STATES = frozenset(_RESTORE)
@@ -247,6 +291,7 @@ _RESTORE_STATES = frozenset(_RESTORE)
 STATUS_IS_MEANINGFUL = frozenset(
     {
         SessionState.PREPARED,
+        SessionState.PREPARED_WITHOUT_SET,
         SessionState.SNAPSHOT_TAKEN,
         SessionState.COMPLETED,
         SessionState.BACKUP_FAILED,
@@ -263,6 +308,8 @@ def state_after_failure(state: SessionState, call: SessionCall) -> SessionState:
     """Where ``call``, one of ``TWO_MOMENTS``, leaves a session when it fails."""
     if call is SessionCall.BACKUP_COMPLETE:
         return SessionState.COMPLETED
+    if call is SessionCall.IMPORT_SNAPSHOTS:
+        return state
     return SessionState.RESTORE_FAILED if state in _RESTORE_STATES else SessionState.BACKUP_FAILED
 
 

@@ -10,6 +10,8 @@ ends stand beside it. Rules that the table cannot say:
 - A writer that does not answer is settled by ``lose``: FAILED_AT_FREEZE or FAILED_AT_THAW inside the window; outside it nobody
   knows where the writer stands, so UNKNOWN. After an Abort without answer the failure that was there stays.
 - ``reset`` starts the next session: STABLE, whatever was before. Nothing else leads out of a failed state.
+- ``resume`` takes up a backup that waited for BackupComplete while its machine was suspended; ``forget`` says that the writer
+  cannot: UNKNOWN.
 
 Sources: vss.h (values of VSS_WRITER_STATE); VSS documentation, "VSS_WRITER_STATE", "Aborting VSS operations",
 "CVssWriter::OnAbort". The vendor documents the end points only; UNKNOWN after a failed Abort and
@@ -94,6 +96,8 @@ _STEPS: dict[tuple[WriterState, WriterEvent], tuple[WriterState, WriterState]] =
     (_S.WAITING_FOR_THAW, _E.THAW): (_S.WAITING_FOR_POST_SNAPSHOT, _S.FAILED_AT_THAW),
     (_S.WAITING_FOR_POST_SNAPSHOT, _E.POST_SNAPSHOT): (_S.WAITING_FOR_BACKUP_COMPLETE, _S.FAILED_AT_POST_SNAPSHOT),
     (_S.WAITING_FOR_BACKUP_COMPLETE, _E.BACKUP_COMPLETE): (_S.STABLE, _S.FAILED_AT_BACKUP_COMPLETE),
+    # In a backup without a shadow copy set nothing leads out of STABLE before BackupComplete.
+    (_S.STABLE, _E.BACKUP_COMPLETE): (_S.STABLE, _S.FAILED_AT_BACKUP_COMPLETE),
     (_S.STABLE, _E.BACKUP_SHUTDOWN): (_S.STABLE, _S.FAILED_AT_BACKUPSHUTDOWN),
     (_S.WAITING_FOR_BACKUP_COMPLETE, _E.BACKUP_SHUTDOWN): (_S.STABLE, _S.FAILED_AT_BACKUPSHUTDOWN),
     (_S.STABLE, _E.PRE_RESTORE): (_S.STABLE, _S.FAILED_AT_PRE_RESTORE),
@@ -146,17 +150,18 @@ class WriterMachine:
 
     Attributes:
         writer: the name for messages.
-        state: where the writer stands; changes only in ``finish``, ``lose``, ``expire`` and ``reset``.
+        state: where the writer stands; changes only in ``finish``, ``retract``, ``lose``, ``expire``, ``reset``, ``resume`` and ``forget``.
         in_flight: the event that the writer is handling now, or None.
     """
 
-    __slots__ = ("in_flight", "state", "writer")
+    __slots__ = ("_done", "in_flight", "state", "writer")
 
     def __init__(self, writer: str) -> None:
         """Start a session: STABLE."""
         self.writer = writer
         self.state = WriterState.STABLE
         self.in_flight: WriterEvent | None = None
+        self._done: tuple[WriterState, WriterEvent] | None = None  # the last step that succeeded, and the state before it
 
     def allows(self, event: WriterEvent) -> bool:
         """Whether ``begin`` (or ``expire``) would be legal now."""
@@ -179,9 +184,22 @@ class WriterMachine:
         """The handler has returned (``ok``) or vetoed; return the new state."""
         assert self.in_flight is not None, f"{self.writer}: no step is in flight"
         when_ok, when_failed = TRANSITIONS[self.state, self.in_flight]
+        self._done = (self.state, self.in_flight) if ok else None
         self.in_flight = None
         self.state = when_ok if ok else when_failed
         return self.state
+
+    def retract(self, event: WriterEvent) -> bool:
+        """The answer to ``event`` was lost on its way: where that was the last step, and it succeeded, it counts as failed.
+
+        Returns:
+            Whether that was so.
+        """
+        if self._done is None or self._done[1] is not event or self.state is not TRANSITIONS[self._done][0]:
+            return False
+        self.state = TRANSITIONS[self._done][1]
+        self._done = None
+        return True
 
     def lose(self) -> WriterState:
         """No answer to the step in flight will be counted any more; return the new state."""
@@ -207,6 +225,16 @@ class WriterMachine:
         """A new session begins."""
         assert self.in_flight is None, f"{self.writer}: {self.in_flight} is in flight"
         self.state = WriterState.STABLE
+
+    def resume(self) -> None:
+        """A fresh session of the writer stands where its machine was suspended: waiting for BackupComplete."""
+        assert self.state is WriterState.STABLE, f"{self.writer}: resumed in state {self.state.name}"
+        self.state = WriterState.WAITING_FOR_BACKUP_COMPLETE
+
+    def forget(self) -> None:
+        """Nobody knows any more where the writer stands: who knew it has gone."""
+        assert self.in_flight is None, f"{self.writer}: {self.in_flight} is in flight"
+        self.state = WriterState.UNKNOWN
 
     def _refuse_illegal(self, event: WriterEvent) -> None:
         if not self.allows(event):

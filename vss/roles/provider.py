@@ -25,6 +25,7 @@ from enum import IntEnum, IntFlag
 from typing import Protocol
 
 from vss.errors import ProviderVetoError, UnsupportedError
+from vss.hresult import HResult
 from vss.ids import Guid
 from vss.roles.volume import FileSystem, Volume
 
@@ -133,6 +134,23 @@ class ShadowStorage:
     maximum_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class TransportableSet:
+    """What another machine needs to import a set: each shadow copy and the LUN it is on (part of the components document)."""
+
+    snapshot_set_id: Guid
+    copies: tuple[tuple[SnapshotProperties, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """``hresult`` is S_OK, or VSS_S_SOME_SNAPSHOTS_NOT_IMPORTED where ``missing`` names LUNs that did not arrive."""
+
+    hresult: HResult
+    imported: tuple[Guid, ...]
+    missing: tuple[str, ...] = ()
+
+
 class Provider(ABC):
     """Subclass, give the class attributes, implement the phases. See the module's rules."""
 
@@ -217,6 +235,22 @@ class Provider(ABC):
             ProviderVetoError: these copies cannot stand alone (vendor documentation, "Breaking shadow copies").
         """
         raise ProviderVetoError(f"provider '{self.name}' cannot break shadow copies: they do not stand alone")
+
+    # -- transport (IVssHardwareSnapshotProvider) ------------------------------------------------------------------------------
+
+    async def get_target_luns(self, snapshot_set_id: Guid) -> TransportableSet | None:
+        """Return what another machine needs to import a finished transportable set (GetTargetLuns); None where nothing
+        travels."""
+        return None
+
+    async def import_snapshots(self, transportable: TransportableSet) -> ImportResult:
+        """Make the copies of a transportable set shadow copies of this machine; once per set (LocateLuns, FillInLunInfo).
+
+        Raises:
+            NotFoundError: the set does not wait for import.
+            ProviderError: nothing arrived (VSS_E_MISSING_DISK and the like); it can be tried again.
+        """
+        raise UnsupportedError(f"provider '{self.name}' cannot import shadow copies")
 
     # -- shadow copy storage (IVssDifferentialSoftwareSnapshotMgmt) ------------------------------------------------------------
 

@@ -54,6 +54,14 @@ class Requestor(ABC):
 
     name: str
 
+    def written_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn options as a file or a command line has them (texts, numbers, lists) into those of ``run``.
+
+        Raises:
+            ConfigurationError: one is unknown, or its value means nothing.
+        """
+        return dict(options)
+
     @abstractmethod
     async def run(self, machine: Machine, **options: Any) -> Any:
         """Do the job. Raises ``VssError``; whatever happens, every session it opened is released."""

@@ -16,11 +16,11 @@ counts as non-retryable failure of this writer and never reaches the other write
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
-from vss.documents import BackupType, ComponentType, WriterComponents, WriterMetadata
+from vss.documents import BackupType, ComponentType, RestoreType, WriterComponents, WriterMetadata
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.roles.volume import FileSystem
@@ -53,13 +53,38 @@ class WriterContext(Protocol):
         ...
 
     @property
+    def restore_type(self) -> RestoreType:
+        """How a restore brings the data back (GetRestoreType); BY_COPY where nobody said."""
+        ...
+
+    @property
+    def snapshot_context(self) -> int:
+        """What the set is for (GetContext): the vendor's VSS_CTX number, 0 for a backup."""
+        ...
+
+    @property
+    def level(self) -> ApplicationLevel:
+        """When this writer is frozen (GetCurrentLevel)."""
+        ...
+
+    @property
+    def is_bootable_system_state_backed_up(self) -> bool:
+        """Whether the backup contains bootable system state."""
+        ...
+
+    @property
+    def is_partial_file_support_enabled(self) -> bool:
+        """Whether the requestor can back up parts of files."""
+        ...
+
+    @property
     def components(self) -> WriterComponents | None:
         """This writer's part of the backup components document; None when components are not selected."""
         ...
 
     @property
     def volumes(self) -> Sequence[str]:
-        """Names of the volumes in the set, in the order they were added."""
+        """Names of the volumes in the set, in the order they were added (GetCurrentVolumeArray)."""
         ...
 
     def is_path_affected(self, path: str) -> bool:
@@ -153,6 +178,15 @@ class Writer(ABC):
 
     async def on_backup_shutdown(self, context: WriterContext) -> None:
         """The session is over, however it ended. Forget it; never truncate here."""
+
+    def backup_memory(self, session_id: Guid) -> Mapping[str, Any] | None:
+        """The machine is suspended while this session's backup waits for BackupComplete: what must not be forgotten of it, as
+        JSON-ready data. None (the default): nothing is remembered, and BackupComplete will not come."""
+        return None
+
+    async def recall_backup(self, session_id: Guid, memory: Mapping[str, Any]) -> None:
+        """The machine goes on, the application is up: stand again where ``backup_memory`` was asked. Called with data of one's
+        own only; raise ``WriterError`` where it does not hold any more."""
 
     async def on_pre_restore(self, context: WriterContext) -> None:
         """Files are about to be put back: refuse by ``WriterError`` while that would destroy data."""

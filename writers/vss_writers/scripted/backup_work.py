@@ -105,6 +105,15 @@ class BackupWork:
             if self._script.delete_files:
                 await self._files.remove(path)
 
+    @property
+    def spit_copies(self) -> list[str]:
+        """Where the copies of spit file sets are."""
+        return [each.copy for each in self._spit]
+
+    def recall_spit(self, copies: Sequence[str]) -> None:
+        """Take up copies that were made before the machine was suspended, to delete them at the end."""
+        self._spit = [_SpitFile(each, each, is_original_deleted=False) for each in copies]
+
     async def end_spit(self, *, undo: bool) -> None:
         """Delete the copies; ``undo`` puts deleted originals back first. The second call finds nothing to do."""
         spit, self._spit = self._spit, []

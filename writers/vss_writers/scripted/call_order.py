@@ -37,6 +37,10 @@ class CallOrder:
         """Begin with no session."""
         self._last: dict[Guid, str] = {}
 
+    def recall(self, session_id: Guid, event: str) -> None:
+        """The last call of a session that was suspended with its machine."""
+        self._last[session_id] = event
+
     def call(self, session_id: Guid, event: str) -> str:
         """Note a call; return what is wrong with it, as a sentence, or nothing."""
         last = self._last.pop(session_id, _START)

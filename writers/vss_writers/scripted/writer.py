@@ -279,6 +279,18 @@ class ScriptedWriter(Writer):
         if work is not None:
             await work.end_spit(undo=False)
 
+    def backup_memory(self, session_id: Guid) -> dict[str, Any]:
+        """Which copies of files are still to be deleted."""
+        work = self._work.get(session_id)
+        return {"spit": [] if work is None else work.spit_copies}
+
+    async def recall_backup(self, session_id: Guid, memory: Mapping[str, Any]) -> None:
+        """PostSnapshot was the last that was heard."""
+        self._order.recall(session_id, "PostSnapshot")
+        work = BackupWork(self._files, self.script, self._metadata, None, BackupType.FULL)
+        work.recall_spit([str(each) for each in memory.get("spit", ())])
+        self._work[session_id] = work
+
     def _work_of(self, context: WriterContext) -> BackupWork:
         """The session's work; begun here by whichever handler comes first, as earlier ones may have lied."""
         work = self._work.get(context.session_id)
