@@ -110,7 +110,11 @@ async def _writes(ports: Ports, make_store: Callable[[], BlockStore], descriptor
 
 
 async def _creation(ports: Ports, directory: Path) -> dict[str, float]:
-    """Milliseconds to make a shadow copy, and to commit it, by volume size; sparse images, not the first one of the volume."""
+    """Milliseconds to make a shadow copy, and to commit it, by volume size; sparse images.
+
+    The first one of a volume is given apart: it makes the diff area, whose bitmaps have a bit for each block of the volume.
+    ``vss admin add shadowstorage`` does that ahead.
+    """
     result = {}
     for size_mib in _SIZES_MIB:
         path = directory / "sparse.img"
@@ -118,6 +122,7 @@ async def _creation(ports: Ports, directory: Path) -> dict[str, float]:
         volume = BlockVolume(ports, "D:", store, volume_id=Guid(int=1), size_bytes=size_mib << 20)
         provider = CopyOnWriteProvider(ports)
         taken = [await _take(provider, volume, number) for number in range(1, 8)]
+        result[f"create_first_ms_{size_mib}_mib"] = taken[0][1]
         result[f"create_ms_{size_mib}_mib"] = statistics.median(whole for _, whole, _ in taken[1:])
         result[f"commit_ms_{size_mib}_mib"] = statistics.median(commit for _, _, commit in taken[1:])
         store.close()

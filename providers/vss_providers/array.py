@@ -247,6 +247,10 @@ class ArrayProvider(Provider):
             await self._ports.clock.sleep(_POLL_S)
             waited_s += _POLL_S
 
+    async def get_target_luns(self, snapshot_set_id: Guid) -> TransportableSet | None:
+        """Return what waits for import of a set that was made here."""
+        return self._array.transportable.get(snapshot_set_id)
+
     async def import_snapshots(self, transportable: TransportableSet) -> ImportResult:
         """Make the copies of a transportable set shadow copies of this machine; once per set.
 

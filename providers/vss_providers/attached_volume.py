@@ -21,6 +21,11 @@ class AttachedVolume:
         return self.volume.raw_store is self.area.device
 
     @property
+    def storage_volume(self) -> BlockVolume:
+        """The volume that has the area: itself, or another one."""
+        return self.volume if self.area.storage is None else self.area.storage.volume
+
+    @property
     def absence(self) -> str:
         """What is said of shadow copies when the area is not current: they went with the disk they were on."""
         return f"volume {self.volume.name} was lost or replaced"

@@ -33,6 +33,12 @@ CATALOG_BLOCKS = 9
 assert (CATALOG_BLOCKS - 1) * PAIRS_PER_BLOCK < SNAPSHOTS_MAX <= CATALOG_BLOCKS * PAIRS_PER_BLOCK
 
 
+def write_empty_catalog(device: BlockStore, first_offset: int) -> None:
+    """Write a catalog without entries, durable before anything points at it; ``VolumeError`` when the device fails."""
+    device.write(first_offset, pack_empty_catalog(first_offset, CATALOG_BLOCKS))
+    device.flush()
+
+
 class CatalogSlots:
     """The slots of the catalog at ``first_offset``, which is ``CATALOG_BLOCKS`` contiguous blocks long."""
 
@@ -41,13 +47,6 @@ class CatalogSlots:
         self._device = device
         self._first_offset = first_offset
         self._given_up: list[int] = []
-
-    @classmethod
-    def create(cls, device: BlockStore, first_offset: int) -> CatalogSlots:
-        """Write an empty catalog, durable before anything points at it; ``VolumeError`` when the device fails."""
-        device.write(first_offset, pack_empty_catalog(first_offset, CATALOG_BLOCKS))
-        device.flush()
-        return cls(device, first_offset)
 
     def free_pair(self, taken: Iterable[int]) -> int:
         """Return the absolute offset of the first slot that is not ``taken``."""
@@ -60,7 +59,19 @@ class CatalogSlots:
 
     def enter(self, pair_at: int, snapshot: SnapshotEntry, store: StoreEntry, *, is_pending: bool, is_durable: bool) -> None:
         """Write a pair; what it points at is durable before it, if that is wanted. ``VolumeError``: it may stand or not."""
-        kinds = (FREE, FREE) if is_pending else (SNAPSHOT, STORE)
+        self._write_pair(pair_at, snapshot, store, snapshot_only=False, is_pending=is_pending, is_durable=is_durable)
+
+    def _write_pair(
+        self,
+        pair_at: int,
+        snapshot: SnapshotEntry,
+        store: StoreEntry,
+        *,
+        snapshot_only: bool,
+        is_pending: bool,
+        is_durable: bool,
+    ) -> None:
+        kinds = (FREE if is_pending else SNAPSHOT, FREE if is_pending or snapshot_only else STORE)
         if is_durable:
             self._device.flush()
         self._device.write(pair_at, snapshot.pack(kinds[0]) + store.pack(kinds[1]))

@@ -9,7 +9,7 @@ Source: libyal/libvshadow format document (the flag of a revert: msuhanov/dfir_n
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from vss.errors import VolumeReadError, VolumeWriteError
@@ -19,6 +19,9 @@ from vss_providers.on_disk.layout import BLOCK_SHIFT, BLOCK_SIZE, SECTOR_SIZE, V
 from vss_providers.shadow_stack import ShadowStack
 from vss_providers.stack_reading import apply_overlays, read_through
 from vss_providers.store import Store
+
+MERGED_MAX = 4
+"""Maps of whole stacks kept for reading; each costs some 100 bytes a saved block."""
 
 
 class DiffArea(ShadowStack):
@@ -34,13 +37,37 @@ class DiffArea(ShadowStack):
         """
         if store.lost:
             raise VolumeReadError(f"shadow copy {store.snapshot_id}: {store.lost}")
-        check_range(f"shadow copy {store.snapshot_id}", self.volume_size, offset, length, VolumeReadError)
+        if offset < 0 or length < 0 or offset + length > self.volume_size:
+            check_range(f"shadow copy {store.snapshot_id}", self.volume_size, offset, length, VolumeReadError)
         first, last = offset >> BLOCK_SHIFT, offset + length - 1 >> BLOCK_SHIFT
-        if store is self.stack[-1] and not store.overlays and self._copied.find(b"\1", first, last + 1) < 0:
-            return self.device.read(offset, length)
-        maps = [each.saved for each in self.stack[self.stack.index(store) :] if each.saved]
-        data = read_through(self.device, maps, offset, length)
-        return apply_overlays(self.device, store.overlays, offset, data) if store.overlays else data
+        maps = self._maps(store)
+        if first == last:
+            at = next((saved[first] for saved in maps if first in saved), None)
+            data = self.device.read(offset, length) if at is None else self.area_device.read(at + offset % BLOCK_SIZE, length)
+        elif store is self.stack[-1] and self._copied.find(b"\1", first, last + 1) < 0:
+            data = self.device.read(offset, length)
+        else:
+            data = read_through(self.device, self.area_device, maps, offset, length)
+        return apply_overlays(self.area_device, store.overlays, offset, data) if store.overlays else data
+
+    def _maps(self, store: Store) -> Sequence[Mapping[int, int]]:
+        """Return where blocks of ``store`` are saved: in it and the full ones above, as one map, then in the newest.
+
+        Only the newest store grows, so the map of the others stays right until the stack changes; it is made when it is first
+        needed and kept for the few that are being read.
+        """
+        newest = self.stack[-1]
+        if store is newest:
+            return (newest.saved,)
+        merged = self._merged.get(store)
+        if merged is None:
+            merged = {}
+            for each in reversed(self.stack[self.stack.index(store) : -1]):
+                merged.update(each.saved)
+            while len(self._merged) >= MERGED_MAX:
+                del self._merged[next(iter(self._merged))]
+            self._merged[store] = merged
+        return (merged, newest.saved)
 
     def write(self, store: Store, offset: int, data: bytes) -> None:
         """Write into the shadow copy itself; older ones and the volume do not see it.
@@ -89,13 +116,14 @@ class DiffArea(ShadowStack):
     @property
     def is_inside_volume(self) -> bool:
         """Whether the area lies in a file of the volume itself."""
-        return bool(self._space.extents)
+        return bool(self._own_space.extents)
 
     def create(self, maximum_size: int) -> None:
         """Put an empty area in place; ``VolumeError`` when the device fails or has no room for it."""
         self._header = replace(self._header, maximum_size=maximum_size)
         self._space.maximum_size = maximum_size
         self._write_header()
+        self._shared_bitmaps()
 
     def set_maximum_size(self, size_bytes: int) -> None:
         """Change the bound. Where more is used than it allows the oldest shadow copies go; what is allocated stays allocated.

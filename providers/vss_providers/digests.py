@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain
 from uuid import UUID
 
 import xxhash
@@ -34,6 +36,9 @@ assert ENTRIES_PER_BLOCK == 1016
 
 BATCH = 64
 """Entries collected before they are written."""
+
+PENDING_MAX = 2 * BATCH
+"""The same in numbers: two an entry."""
 
 digest_of: Callable[[bytes], int] = xxhash.xxh3_64_intdigest
 
@@ -85,19 +90,27 @@ class SideCar:
     """The side-car of one store, being written.
 
     Attributes:
-        digests: digest by absolute offset, those not written yet included.
+        pending: absolute offset and digest, one after the other, of the blocks saved last; not written yet.
         blocks: the absolute offsets of its blocks; empty where the store has none.
     """
 
     def __init__(self, write: Callable[[int, bytes], None], take_block: Callable[[], int], store_id: UUID) -> None:
         """Begin without a block: digests are kept in memory only, until ``start`` or ``load`` finds one."""
-        self.digests: dict[int, int] = {}
+        self.pending: list[int] = []
         self.blocks: list[int] = []
+        self._digests: dict[int, int] = {}
+        self._settled: list[int] = []  # as ``pending``, not entered in ``_digests`` yet: nobody has asked
         self._write = write
         self._take_block = take_block
         self._store_id = store_id
         self._count = 0
-        self._pending: list[tuple[int, int]] = []
+
+    @property
+    def digests(self) -> Mapping[int, int]:
+        """Digest by absolute offset, those not written yet included."""
+        numbers, self._settled = self._settled, []
+        self._digests.update(zip(numbers[::2], numbers[1::2], strict=True))
+        return self._digests | dict(zip(self.pending[::2], self.pending[1::2], strict=True)) if self.pending else self._digests
 
     def start(self, offset: int) -> None:
         """An empty side-car block was written at ``offset``."""
@@ -110,43 +123,41 @@ class SideCar:
             entries = list(parse_entries(data))
             self.blocks.append(offset)
             self._count = len(entries)
-            self.digests.update(each for each in entries if each[0] in known)
+            self._digests.update(each for each in entries if each[0] in known)
 
     def note(self, at: int, data: bytes) -> None:
         """The block at ``at`` was saved with this content, and its descriptor stands."""
-        digest = digest_of(data)
-        self.digests[at] = digest
-        self._pending.append((at, digest))
+        self.pending += (at, digest_of(data))
 
     def take_over(self, digests: Mapping[int, int], offsets: Iterable[int]) -> None:
         """Blocks at ``offsets`` were handed down by another store, with what it knows of them."""
-        found = [(at, digests[at]) for at in offsets if at in digests]
-        self.digests.update(found)
-        self._pending += found
+        self.pending += chain.from_iterable((at, digests[at]) for at in offsets if at in digests)
 
     @property
     def is_due(self) -> bool:
         """Whether enough has been collected to be written."""
-        return len(self._pending) >= BATCH
+        return len(self.pending) >= PENDING_MAX
 
     def settle(self) -> None:
         """Write what was collected; where the device fails or has no room it is known until the next start only."""
-        try:
-            self._write_pending()
-        except VolumeError:
-            self._pending.clear()
+        numbers, self.pending = self.pending, []
+        self._settled += numbers
+        if self.blocks:
+            with suppress(VolumeError):
+                self._append(numbers)
 
-    def _write_pending(self) -> None:
-        while self._pending and self.blocks:
-            room = min(ENTRIES_PER_BLOCK - self._count, len(self._pending))
-            packed = b"".join([_ENTRY.pack(*each) for each in self._pending[: room or ENTRIES_PER_BLOCK]])
+    def _append(self, numbers: list[int]) -> None:
+        while numbers:
+            room = 2 * (ENTRIES_PER_BLOCK - self._count)
+            some = numbers[: room or 2 * ENTRIES_PER_BLOCK]
+            packed = struct.pack(f"<{len(some)}Q", *some)
             if room:
                 self._write(self.blocks[-1] + BLOCK_HEADER_SIZE + self._count * _ENTRY.size, packed)
-                self._count += room
             else:
                 at = self._take_block()
                 self._write(at, pack_side_car(self._store_id, at, packed))
                 self._write(self.blocks[-1] + _NEXT_AT, at.to_bytes(8, "little"))
                 self.blocks.append(at)
-                self._count = room = len(packed) // _ENTRY.size
-            del self._pending[:room]
+                self._count = 0
+            self._count += len(some) // 2
+            numbers = numbers[len(some) :]

@@ -8,7 +8,7 @@ Sources: Volume Shadow Copy Service documentation, provider pages, "RevertToSnap
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from vss.errors import (
     InsufficientStorageError,
@@ -16,123 +16,39 @@ from vss.errors import (
     ProviderError,
     ProviderVetoError,
     SetInProgressError,
-    UnsupportedError,
     VolumeError,
 )
-from vss.events import SnapshotDeleted
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
-from vss.roles.provider import CopyStatus, Provider, SnapshotProperties
+from vss.roles.provider import CopyStatus, SnapshotProperties
 from vss.roles.volume import FileSystem, Volume
-from vss.volumes.block_volume import BlockVolume
 from vss.volumes.extent_file_system import ExtentFileSystem
 from vss_providers.attached_volume import AttachedVolume
 from vss_providers.diff_area import DiffArea
 from vss_providers.digests import wrong_blocks
-from vss_providers.inside_volume import find_extents
+from vss_providers.loaded_stack import PERSISTENT
 from vss_providers.on_disk.layout import BLOCK_SHIFT, ns_from_filetime
 from vss_providers.overwriting import Overwrite, require_idle
-from vss_providers.shadow_stack import PERSISTENT
 from vss_providers.snapshot_device import SnapshotDevice, WritableSnapshotDevice
 from vss_providers.snapshot_set import SnapshotSet, Stage, as_provider_error
 from vss_providers.store import Store
-from vss_providers.volsnap import Loss, VolsnapEvent
+from vss_providers.taking_up import TakingUp
+from vss_providers.volsnap import VolsnapEvent
 
 CLIENT_ACCESSIBLE, EXPOSED_LOCALLY = 0x4, 0x100000
 
 
-class FinishedCopies(Provider):
-    """The volumes, and the shadow copies that are there."""
+class FinishedCopies(TakingUp):
+    """The shadow copies that are there."""
 
     def __init__(self, ports: Ports, *, maximum_size: int = 0, is_durable: bool = True, machine_name: str = "") -> None:
-        """Begin with no volume.
-
-        Args:
-            ports: the world.
-            maximum_size: most bytes a new diff area may take, 0 for no bound.
-            is_durable: whether persistent shadow copies survive power loss; it costs flushes on first writes.
-            machine_name: what the stores carry as originating and service machine.
-        """
-        self._ports = ports
-        self._maximum_size = maximum_size
-        self._is_durable = is_durable
-        self._machine_name = machine_name
-        self._attached: dict[Guid, AttachedVolume] = {}
+        """Begin with no volume; arguments as for ``TakingUp``."""
+        super().__init__(ports, maximum_size=maximum_size, is_durable=is_durable, machine_name=machine_name)
         self._set: SnapshotSet | None = None
         self._numbers: dict[Guid, int] = {}
         self._reverts: dict[Guid, Overwrite] = {}
         self._exposed: dict[Guid, str] = {}
-
-    # -- volumes ---------------------------------------------------------------------------------------------------------------
-
-    async def attach(self, volume: Volume) -> None:
-        """Take up the shadow copies behind ``volume``; those that were not to outlive the last start are deleted.
-
-        A revert that was cut short goes on to its end. Attaching again is harmless, and needed after a lost disk was replaced.
-        Volumes that are not block volumes are ignored.
-
-        Raises:
-            VolumeDamagedError: the diff area is damaged; nothing was changed and nothing is protected.
-            UnsupportedError: the shadow copies there were made by another provider.
-        """
-        if isinstance(volume, BlockVolume):
-            await self._attach(volume)
-
-    async def _attach(self, volume: BlockVolume) -> AttachedVolume:
-        known = self._attached.get(volume.volume_id)
-        if known is not None and known.volume is volume and known.is_current:
-            return known
-        if known is not None:
-            known.area.forget(known.absence)
-        attached = self._take_up(volume, await find_extents(volume))
-        reverting = attached.area.reverting
-        if reverting is not None:
-            await self._go_on_reverting(attached, reverting)
-        return attached
-
-    def _take_up(self, volume: BlockVolume, extents: Sequence[tuple[int, int]]) -> AttachedVolume:
-        area = DiffArea(
-            volume.raw_store,
-            volume.size_bytes,
-            volume.volume_id,
-            lambda stores, loss: self._report_lost(attached, stores, loss),
-            maximum_size=self._maximum_size,
-            is_durable=self._is_durable,
-            extents=extents,
-        )
-        attached = self._attached[volume.volume_id] = AttachedVolume(volume, area)
-        attached.set_filter()
-        for store in list(area.stack):
-            if not store.lost and not store.information.attributes & PERSISTENT and self._drop(attached, store):
-                self._report_deleted(store, "not persistent, left from an earlier start")
-        return attached
-
-    def _report_lost(self, attached: AttachedVolume, stores: Sequence[Store], loss: Loss) -> None:
-        attached.set_filter()
-        self._ports.emit(loss.event.record(attached.volume.name, loss.reason))
-        for store in stores:
-            self._report_deleted(store, loss.reason)
-
-    def _report_deleted(self, store: Store, reason: str) -> None:
-        self._ports.emit(SnapshotDeleted(snapshot_id=str(store.snapshot_id), reason=reason))
-
-    def _drop(self, attached: AttachedVolume, store: Store) -> bool:
-        """Delete a shadow copy that must not stay; where that fails give up all of its volume and return False."""
-        try:
-            attached.area.delete(store)
-        except VolumeError as error:
-            reason = f"shadow copy {store.snapshot_id} could not be deleted: {error.message}"
-            attached.area.lose_all(Loss(VolsnapEvent.ABORTED_BY_IO_FAILURE, reason))
-            return False
-        attached.set_filter()
-        return True
-
-    def _forget_absent(self) -> None:
-        """Leave out what went with a lost disk."""
-        for attached in self._attached.values():
-            if not attached.is_current:
-                attached.area.forget(attached.absence)
 
     def _settle(self) -> None:
         """Decide what a crash in the middle of a commit left pending: whole if any volume of the set has its entry, else gone.
@@ -264,7 +180,7 @@ class FinishedCopies(Provider):
         for each in stack[stack.index(store) :]:
             needed = {block: at for block, at in each.saved.items() if block not in seen}
             seen.update(needed)
-            wrong += wrong_blocks(attached.area.device, needed, each.side_car.digests)
+            wrong += wrong_blocks(attached.area.area_device, needed, each.side_car.digests)
         return sorted((block << BLOCK_SHIFT, at) for block, at in wrong)
 
     # -- deleting and reverting ------------------------------------------------------------------------------------------------
@@ -362,10 +278,3 @@ class FinishedCopies(Provider):
 
     def _undo_current(self) -> None:
         """Undo the set in the making, if any."""
-
-    def _attached_volume(self, volume: Volume) -> AttachedVolume:
-        """Return a volume that was taken up; ``UnsupportedError`` where it is none of ours."""
-        attached = self._attached.get(volume.volume_id)
-        if attached is None or not attached.is_current:
-            raise UnsupportedError(f"volume {volume.name} has no shadow copies of provider '{self.name}' and can have none")
-        return attached

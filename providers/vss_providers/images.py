@@ -15,6 +15,7 @@ from vss.ports import HostFile, HostFiles
 from vss_providers.digests import read_digests, wrong_blocks
 from vss_providers.on_disk.layout import BLOCK_SHIFT, BLOCK_SIZE, ReadableDevice, RecordType, walk_chain
 from vss_providers.on_disk.reader import Partition, ShadowCopy, ShadowVolume
+from vss_providers.store import FIRST_EXTENT_AT
 
 _PIECE_BYTES = 1 << 20
 
@@ -136,7 +137,9 @@ def verify(volume: ShadowVolume, copy: ShadowCopy) -> Verification:
     saved = copy.blocks.saved
     store = copy.record.store
     assert store is not None, "blocks are resolved first and refuse a store on another volume"
-    previous = [header.offset for header, _ in walk_chain(volume.device, RecordType.BITMAP, store.previous_bitmap_offset)]
-    digests = read_digests(volume.device, copy.store_id, previous[-1] + BLOCK_SIZE) if previous else {}
+    digests = read_digests(volume.device, copy.store_id, store.header_offset + FIRST_EXTENT_AT)
+    if not digests:  # older ones have bitmaps of their own, and the side-car behind them
+        previous = [header.offset for header, _ in walk_chain(volume.device, RecordType.BITMAP, store.previous_bitmap_offset)]
+        digests = read_digests(volume.device, copy.store_id, previous[-1] + BLOCK_SIZE) if previous else {}
     wrong = [(block << BLOCK_SHIFT, at) for block, at in wrong_blocks(volume.device, saved, digests)]
     return Verification(len(saved), sum(at in digests for at in saved.values()), wrong)

@@ -14,144 +14,31 @@ Sources: libyal/libvshadow format document; Microsoft event log messages of vols
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
-from mmap import mmap
 from uuid import UUID
 
-from vss.errors import UnsupportedError, VolumeDamagedError, VolumeError
-from vss.volumes.block_store import BlockStore
-from vss_providers.catalog_slots import CATALOG_BLOCKS, CatalogSlots
-from vss_providers.on_disk.catalog import CatalogRecord, read_catalog, read_pending
+from vss.errors import VolumeError
+from vss_providers.catalog_slots import CATALOG_BLOCKS, write_empty_catalog
+from vss_providers.loaded_stack import LoadedStack
 from vss_providers.on_disk.layout import (
+    BLOCK_HEADER_SIZE,
     BLOCK_SHIFT,
     BLOCK_SIZE,
     VOLUME_HEADER_OFFSET,
-    damaged,
 )
 from vss_providers.on_disk.store_blocks import StoreInformation
-from vss_providers.on_disk.volume_header import VolumeHeader, read_volume_header
-from vss_providers.space import GROWTH_BYTES, DiffSpace, MaximumReachedError, area_start
+from vss_providers.shared_bitmaps import SharedBitmaps
+from vss_providers.space import MaximumReachedError
 from vss_providers.store import Store
 from vss_providers.volsnap import Loss, VolsnapEvent, loss_of
 
-PERSISTENT = 0x1
 RUN_BYTES = 1 << 20
 """Most that is copied in one piece."""
 
-LostCallback = Callable[[Sequence[Store], Loss], None]
 
-
-class ShadowStack:
-    """The stack of stores, saving and giving up. A write filter: ``before_write`` is called before the volume changes.
-
-    Attributes:
-        stack: the stores that count, oldest first.
-        is_durable: whether flushes stand between the steps now.
-        volume_size: length of the volume in bytes.
-    """
-
-    def __init__(
-        self,
-        device: BlockStore,
-        volume_size: int,
-        volume_id: UUID,
-        on_lost: LostCallback,
-        *,
-        maximum_size: int = 0,
-        growth_bytes: int = GROWTH_BYTES,
-        is_durable: bool = True,
-        extents: Sequence[tuple[int, int]] = (),
-    ) -> None:
-        """Read what stands on ``device``: the bytes below the volume's gate, volume first.
-
-        Args:
-            device: the store; it grows behind the volume.
-            volume_size: length of the volume.
-            volume_id: goes into the volume header when one is written.
-            on_lost: told which stores were given up and why, oldest first.
-            maximum_size: most bytes the area may take, 0 for no bound; an area that exists keeps its own.
-            growth_bytes: step in which the image grows.
-            is_durable: whether persistent shadow copies are to survive power loss; without it they survive a crash of the
-                program only, and the first write to a block costs no flush.
-            extents: where the area lies inside the volume, (start, end) in whole blocks; empty: behind it.
-
-        Raises:
-            VolumeDamagedError: what stands there is damaged; nothing was changed.
-            UnsupportedError: what stands there was made by another provider; nothing was changed.
-        """
-        self.device = device
-        self.volume_size = volume_size
-        self.stack: list[Store] = []
-        self.is_durable = False
-        self._on_lost = on_lost
-        self._wants_durable = is_durable
-        self._copied: bytearray | mmap = bytearray()
-        header = read_volume_header(device)
-        self._header = header or VolumeHeader(0, maximum_size, volume_id, volume_id)
-        self._space = DiffSpace(
-            device,
-            area_start(volume_size),
-            maximum_size=self._header.maximum_size,
-            growth_bytes=growth_bytes,
-            extents=extents,
-        )
-        self._catalog = CatalogSlots(device, self._header.catalog_offset)
-        if self._header.catalog_offset:
-            self._load()
-
-    # -- start-up --------------------------------------------------------------------------------------------------------------
-
-    def _load(self) -> None:
-        first, length = self._header.catalog_offset, CATALOG_BLOCKS * BLOCK_SIZE
-        if self._header.is_stored_elsewhere or not self._space.contains(first, length):
-            raise UnsupportedError(
-                f"{self.device.name}: its shadow copies were made by another provider: expected a catalog in the diff area, "
-                f"at {self._space.start:#x} or later, found it at {first:#x}",
-                hint="the shadow copies can be listed and read, and erased, from the image",
-            )
-        stack = [self._load_store(record, is_pending=False) for record in read_catalog(self.device, first)]
-        for record in read_pending(self.device, first):
-            try:
-                # It was written when its set was committed, so it is the newest.
-                stack.append(self._load_store(record, is_pending=True))
-            except VolumeDamagedError:
-                self._catalog.give_up(record.snapshot_at, is_durable=False)  # a left-over that never became a shadow copy
-        used = [first + index * BLOCK_SIZE for index in range(CATALOG_BLOCKS)]
-        for store in stack:
-            used += store.blocks_owned()
-        self._space.set_used(used)
-        self.stack = stack
-        self._stack_changed()
-        self._renumber()
-
-    def _load_store(self, record: CatalogRecord, *, is_pending: bool) -> Store:
-        if record.snapshot.volume_size != self.volume_size:
-            raise damaged("catalog entry", record.snapshot_at, f"volume size {self.volume_size}", record.snapshot.volume_size)
-        store = Store.load(self.device, self._space, record, is_pending=is_pending)
-        for at in store.blocks_owned():
-            if not self._space.contains(at, BLOCK_SIZE):
-                raise damaged("store", store.entry.header_offset, f"blocks from {self._space.start:#x} on", f"one at {at:#x}")
-        return store
-
-    def _stack_changed(self) -> None:
-        """Derive what depends on the stack."""
-        self.is_durable = self._wants_durable and any(store.information.attributes & PERSISTENT for store in self.stack)
-        self._rebuild_copied()
-
-    def _rebuild_copied(self) -> None:
-        """Derive what is copied already from the newest store."""
-        if not self.stack:
-            self._copied = bytearray()
-            return
-        # Anonymous memory is zero without being touched: switching to a new store costs the same whatever the volume's size.
-        copied = mmap(-1, -(-self.volume_size // BLOCK_SIZE))
-        for block in self._space.blocks_below(self.volume_size):
-            copied[block] = 1
-        for block in self.stack[-1].saved:
-            copied[block] = 1
-        self._copied = copied
+class ShadowStack(LoadedStack):
+    """The stack of stores, saving and giving up. A write filter: ``before_write`` is called before the volume changes."""
 
     # -- copy on write ---------------------------------------------------------------------------------------------------------
 
@@ -159,26 +46,21 @@ class ShadowStack:
         """Save the blocks that are about to change and are not saved yet. Never raises: the volume goes before its copies."""
         last = offset + length - 1 >> BLOCK_SHIFT
         first = self._copied.find(b"\0", offset >> BLOCK_SHIFT, last + 1)
-        if first < 0 or (first == last and not self.is_durable and self._save_one(first)):
+        if first < 0:
             return
-        self._copy(first, last)
-
-    def _save_one(self, block: int) -> bool:
-        """Save one block the short way; False where it takes the long one. Most first writes of a busy volume come here."""
-        start = block << BLOCK_SHIFT
-        if start + BLOCK_SIZE > self.volume_size:
-            return False
-        newest = self.stack[-1]
+        if first < last or self.is_durable or first >= self._whole_blocks:
+            self._copy(first, last)
+            return
+        # Most first writes of a busy volume come here: one block, the short way.
         try:
-            if not newest.save_block(block, self.device.read(start, BLOCK_SIZE)):
-                return False
+            is_saved = self.stack[-1].save_block(first, self._read)
         except VolumeError as error:
             self.lose_all(loss_of(error, "copy-on-write failed"))
-            return True
-        self._copied[block] = 1
-        if newest.side_car.is_due:
-            newest.side_car.settle()
-        return True
+            return
+        if is_saved:
+            self._copied[first] = 1
+        else:
+            self._copy(first, last)
 
     def _copy(self, first: int, last: int) -> None:
         try:
@@ -256,7 +138,7 @@ class ShadowStack:
     # -- making ----------------------------------------------------------------------------------------------------------------
 
     def prepare(self, information: StoreInformation, store_id: UUID) -> Store:
-        """Write everything a new shadow copy needs but its catalog entries.
+        """Write everything a new shadow copy needs but its catalog entries. At the maximum size the oldest one goes for it.
 
         Raises:
             VolumeFullError: no room.
@@ -265,20 +147,34 @@ class ShadowStack:
         self._catalog.clean()
         if not self._header.catalog_offset:
             self._write_header()
-        return Store.create(self.device, self._space, information, store_id, self.volume_size)
+        while True:
+            try:
+                bitmaps = self._shared_bitmaps()
+                return Store.create(self.area_device, self._space, information, store_id, self.volume_size, bitmaps)
+            except MaximumReachedError:
+                if not self.stack:
+                    raise
+            self._make_room()
+
+    def _shared_bitmaps(self) -> SharedBitmaps:
+        """Return the bitmaps of the area, made now where it has none."""
+        if self._bitmaps is None:
+            note_at = self._header.catalog_offset + BLOCK_HEADER_SIZE
+            self._bitmaps = SharedBitmaps.create(self.device, self._space, note_at, self.volume_size)
+        return self._bitmaps
 
     def _write_header(self) -> None:
         """Put catalog and header in place. The header lies in block 0, so this comes before the first shadow copy."""
         length = CATALOG_BLOCKS * BLOCK_SIZE
-        at = self._space.allocate(length)
+        at = self._own_space.allocate(length)
         header = replace(self._header, catalog_offset=at)
         try:
-            self._catalog = CatalogSlots.create(self.device, at)
+            write_empty_catalog(self.device, at)
             self.device.write(VOLUME_HEADER_OFFSET, header.pack())
         except BaseException:
-            self._space.free(at, length)
+            self._own_space.free(at, length)
             raise
-        self._header = header
+        self._header, self._catalog = header, self._slots(at)
 
     def discard(self, store: Store) -> None:
         """Give back the space of a store that was prepared and never began."""
@@ -331,14 +227,6 @@ class ShadowStack:
         self._stack_changed()
         self._release([store])
         self._renumber()
-
-    def _renumber(self) -> None:
-        """Close gaps in the stack positions; readers that pair by position need them gapless, from whatever number on."""
-        for older, newer in pairwise(self.stack):
-            position = older.snapshot.position + 1
-            if newer.snapshot.position != position:
-                self._catalog.set_position(newer.pair_at, position)
-                newer.snapshot = replace(newer.snapshot, position=position)
 
     def _release(self, gone: Sequence[Store]) -> None:
         """Free what the stores owned and no store in the stack points at."""

@@ -41,7 +41,7 @@ class WritableSnapshotDevice(SnapshotDevice):
 
     def flush(self) -> None:
         """Make the changes durable."""
-        self._area.device.flush()
+        self._area.area_device.flush()
 
     def finish(self) -> None:
         """Refuse writes from now on."""

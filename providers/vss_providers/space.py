@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
-from vss.errors import VolumeFullError
+from vss.errors import VolumeFullError, VolumeReadError, VolumeWriteError
 from vss.volumes.block_store import BlockStore
 from vss_providers.on_disk.layout import BLOCK_SHIFT, BLOCK_SIZE, round_up
 
@@ -20,6 +21,38 @@ GROWTH_BYTES = 1 << 20
 
 class MaximumReachedError(VolumeFullError):
     """The diff area has its maximum size; deleting the oldest shadow copy may help."""
+
+
+class StorageGoneError(VolumeReadError, VolumeWriteError):
+    """The volume that keeps the saved blocks was lost or replaced."""
+
+
+class Space(Protocol):
+    """What a store takes its blocks from; see ``DiffSpace``."""
+
+    maximum_size: int
+    growth_bytes: int
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def allocated_bytes(self) -> int: ...
+
+    @property
+    def free_bytes(self) -> int: ...
+
+    def contains(self, offset: int, length: int) -> bool: ...
+
+    def blocks_below(self, size_bytes: int) -> Iterator[int]: ...
+
+    def allocate(self, length: int) -> int: ...
+
+    def allocate_extent(self, length: int) -> tuple[int, int]: ...
+
+    def free_blocks(self, offsets: Iterable[int]) -> None: ...
+
+    def free(self, offset: int, length: int) -> None: ...
 
 
 class DiffSpace:

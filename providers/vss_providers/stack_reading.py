@@ -11,25 +11,28 @@ from collections.abc import Mapping, Sequence
 from vss_providers.on_disk.layout import BLOCK_SHIFT, BLOCK_SIZE, SECTOR_SIZE, SECTORS_PER_BLOCK, ReadableDevice
 
 
-def read_through(device: ReadableDevice, maps: Sequence[Mapping[int, int]], offset: int, length: int) -> bytes:
-    """Return ``length`` bytes from ``offset``, each block from the first of ``maps`` that has it, else from ``device`` itself.
+def read_through(
+    volume: ReadableDevice, area: ReadableDevice, maps: Sequence[Mapping[int, int]], offset: int, length: int
+) -> bytes:
+    """Return ``length`` bytes from ``offset``, each block from the first of ``maps`` that has it in ``area``, else ``volume``.
 
-    What are neighbours on the device is read in one piece.
+    What are neighbours on one of the two is read in one piece; they may be the same.
     """
     pieces, end = [], offset + length
     run_start = run_end = offset
-    is_first = True
+    source = volume
     while offset < end:
         block, start = offset >> BLOCK_SHIFT, offset % BLOCK_SIZE
         size = min(BLOCK_SIZE - start, end - offset)
-        at = next((saved[block] for saved in maps if block in saved), block << BLOCK_SHIFT) + start
-        if is_first or at != run_end:
-            if not is_first:
-                pieces.append(device.read(run_start, run_end - run_start))
-            run_start, is_first = at, False
+        saved_at = next((saved[block] for saved in maps if block in saved), None)
+        found, at = (volume, offset) if saved_at is None else (area, saved_at + start)
+        if at != run_end or found is not source:
+            if run_end > run_start:
+                pieces.append(source.read(run_start, run_end - run_start))
+            run_start, source = at, found
         run_end = at + size
         offset += size
-    pieces.append(device.read(run_start, run_end - run_start))
+    pieces.append(source.read(run_start, run_end - run_start))
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

@@ -1,8 +1,9 @@
 """Shadow copy storage of the copy-on-write provider: where a volume's saved blocks go, and how much room they may take.
 
-An association exists as soon as there is a diff area on the image, made by the first shadow copy or by ``add_storage``; it
-stays when the last shadow copy goes. The area lies behind its volume in the same image, or in a file inside the volume; on
-another volume the readers of the format cannot follow it, so that is refused.
+An association exists as soon as there is a diff area, made by the first shadow copy or by ``add_storage``; it stays when the
+last shadow copy goes. The area lies behind its volume in the same image, in a file inside the volume, or behind another volume,
+which may serve several and has no shadow copies itself (``storage_volume``). Other readers list what is stored on another
+volume, and only dfir_ntfs can be given both images.
 
 Source: Volume Shadow Copy Service documentation, IVssDifferentialSoftwareSnapshotMgmt.
 """
@@ -13,6 +14,7 @@ from vss.errors import BadStateError, NotFoundError, ProviderError, VolumeError,
 from vss.hresult import HResult
 from vss.roles.provider import ShadowStorage
 from vss.roles.volume import Volume
+from vss.volumes.block_volume import BlockVolume
 from vss_providers.attached_volume import AttachedVolume
 from vss_providers.catalog_slots import CATALOG_BLOCKS
 from vss_providers.finished_copies import FinishedCopies
@@ -20,6 +22,7 @@ from vss_providers.inside_volume import AREA_FILE, make_area_file
 from vss_providers.on_disk.layout import BLOCK_SIZE
 from vss_providers.repair import erase_diff_area
 from vss_providers.snapshot_set import as_provider_error
+from vss_providers.storage_volume import StorageVolume
 
 MAXIMUM_BYTES_MIN = (CATALOG_BLOCKS + 16) * BLOCK_SIZE
 """Least maximum: the catalog, and a store with a little in it."""
@@ -35,8 +38,8 @@ class StorageManagement(FinishedCopies):
             ShadowStorage(
                 volume=attached.volume.name,
                 volume_id=attached.volume.volume_id,
-                storage_volume=attached.volume.name,
-                storage_volume_id=attached.volume.volume_id,
+                storage_volume=attached.storage_volume.name,
+                storage_volume_id=attached.storage_volume.volume_id,
                 volume_bytes=attached.volume.size_bytes,
                 used_bytes=attached.area.used_bytes,
                 allocated_bytes=attached.area.allocated_bytes,
@@ -51,20 +54,15 @@ class StorageManagement(FinishedCopies):
 
         Args:
             volume: whose saved blocks it takes.
-            storage_volume: where: the same volume.
+            storage_volume: where: the same volume, or another block volume.
             maximum_bytes: most it may take; 0 is no bound.
             is_inside: set the room aside in a file inside the volume, at once and for good, instead of behind it.
 
         Raises:
-            VolumeNotSupportedError: another volume was asked for.
+            VolumeNotSupportedError: the other volume is no block volume, or has or had shadow copies of its own.
             ProviderError: there is an association already, the size is too small, or the device failed.
         """
         attached = self._attached_volume(volume)
-        if storage_volume.volume_id != volume.volume_id:
-            raise VolumeNotSupportedError(
-                f"shadow copies of volume {volume.name} cannot be stored on {storage_volume.name}: expected the volume itself",
-                hint="no reader of the format follows a diff area to another volume",
-            )
         if attached.area.has_catalog:
             raise ProviderError(
                 f"volume {volume.name} has a shadow copy storage association already",
@@ -73,13 +71,37 @@ class StorageManagement(FinishedCopies):
             )
         _check_maximum(volume, maximum_bytes, is_bound_needed=is_inside)
         try:
-            if is_inside:
+            if storage_volume.volume_id != volume.volume_id:
+                attached = await self._associate(attached, storage_volume)
+            elif is_inside:
                 await make_area_file(attached.volume.files, maximum_bytes)
                 del self._attached[volume.volume_id]
                 attached = await self._attach(attached.volume)
             attached.area.create(maximum_bytes)
         except VolumeError as error:
             raise as_provider_error(error, f"adding shadow copy storage to volume {volume.name}") from error
+
+    async def _associate(self, attached: AttachedVolume, storage_volume: Volume) -> AttachedVolume:
+        """Have ``storage_volume`` serve a volume that has no area; ``VolumeError`` when it fails or has no room."""
+        volume = attached.volume
+        if not isinstance(storage_volume, BlockVolume) or storage_volume.is_lost or self._is_in_the_making(attached):
+            raise VolumeNotSupportedError(
+                f"shadow copies of volume {volume.name} cannot be stored on {storage_volume.name} now: expected a block volume "
+                "that is there, and no set in the making"
+            )
+        own = await self._find_area(storage_volume)
+        if own is not None and (own.area.has_catalog or self._is_in_the_making(own)):
+            raise VolumeNotSupportedError(
+                f"shadow copies of volume {volume.name} cannot be stored on {storage_volume.name}: it has shadow copy storage "
+                "of its own",
+                hint="delete that first: no reader of the format can tell the two apart",
+            )
+        storage = self._storage_volumes.get(storage_volume.volume_id)
+        if storage is None or not storage.is_current:
+            storage = self._storage_volumes[storage_volume.volume_id] = StorageVolume.make(storage_volume)
+            self._attached.pop(storage_volume.volume_id, None)
+        storage.associate(volume.volume_id, volume.size_bytes)
+        return await self._take_up(volume, storage)
 
     async def resize_storage(self, volume: Volume, maximum_bytes: int) -> None:
         """Change the maximum, making the association where there is none; the oldest shadow copies go if they must.
@@ -123,6 +145,9 @@ class StorageManagement(FinishedCopies):
             )
         try:
             erase_diff_area(attached.area.device)
+            storage = attached.area.storage
+            if storage is not None and storage.is_current:
+                await self._dissociate(storage, volume.volume_id)
             if attached.area.is_inside_volume:
                 await attached.volume.files.remove(AREA_FILE)
                 await attached.volume.files.sync()

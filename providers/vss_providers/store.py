@@ -10,12 +10,12 @@ the volume are saved at most once per store, so the first saved content wins. Wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 from vss.volumes.block_store import BlockStore
-from vss_providers.digests import SideCar, pack_side_car
+from vss_providers.digests import PENDING_MAX, SideCar, digest_of, pack_side_car
 from vss_providers.on_disk.catalog import CatalogRecord, SnapshotEntry, StoreEntry
 from vss_providers.on_disk.layout import (
     BLOCK_HEADER_SIZE,
@@ -40,9 +40,7 @@ from vss_providers.on_disk.store_blocks import (
     BlockDescriptor,
     BlockRange,
     StoreInformation,
-    bitmap_block_count,
     check_descriptor,
-    pack_bitmap_blocks,
     pack_descriptor,
     pack_list_block,
     pack_range_block,
@@ -51,7 +49,8 @@ from vss_providers.on_disk.store_blocks import (
     parse_ranges,
     read_store_header,
 )
-from vss_providers.space import DiffSpace
+from vss_providers.shared_bitmaps import SharedBitmaps
+from vss_providers.space import Space
 
 FIRST_EXTENT_BYTES = 4 * BLOCK_SIZE
 
@@ -75,9 +74,10 @@ class Store:
         lost: why the content is gone, or an empty string.
     """
 
-    def __init__(self, device: BlockStore, space: DiffSpace, entry: StoreEntry, information: StoreInformation) -> None:
+    def __init__(self, device: BlockStore, space: Space, entry: StoreEntry, information: StoreInformation) -> None:
         """Made by ``create`` and ``load``."""
         self._device = device
+        self._write = device.write
         self._space = space
         self.entry = entry
         self.information = information
@@ -100,30 +100,28 @@ class Store:
 
     @classmethod
     def create(
-        cls, device: BlockStore, space: DiffSpace, information: StoreInformation, store_id: UUID, volume_size: int
+        cls,
+        device: BlockStore,
+        space: Space,
+        information: StoreInformation,
+        store_id: UUID,
+        volume_size: int,
+        bitmaps: SharedBitmaps,
     ) -> Store:
-        """Write an empty store into free space; nothing points at it yet.
+        """Write an empty store into free space; nothing points at it yet. The bitmaps are the area's.
 
         Raises:
             VolumeFullError: no room; nothing is allocated.
             VolumeWriteError: the device failed; nothing is allocated.
         """
-        block_count = -(-volume_size // BLOCK_SIZE)
-        bitmap_count = bitmap_block_count(block_count)
-        total = (4 + 2 * bitmap_count) * BLOCK_SIZE
+        total = FIRST_EXTENT_AT + BLOCK_SIZE
         at = space.allocate(total)
-        side_car_at = at + total - BLOCK_SIZE
-        current = [at + FIRST_EXTENT_AT + index * BLOCK_SIZE for index in range(bitmap_count)]
-        previous = [offset + bitmap_count * BLOCK_SIZE for offset in current]
-        entry = StoreEntry(store_id, at, at + BLOCK_SIZE, at + 2 * BLOCK_SIZE, current[0], previous[0])
+        side_car_at = at + FIRST_EXTENT_AT
+        entry = StoreEntry(store_id, at, at + BLOCK_SIZE, at + 2 * BLOCK_SIZE, bitmaps.current, bitmaps.previous)
         blocks = [
             pack_store_header(at, information),
             pack_list_block(BLOCK_SIZE, at + BLOCK_SIZE),
             pack_range_block(2 * BLOCK_SIZE, at + 2 * BLOCK_SIZE),
-            # Nothing of the volume is exempt from copying but a diff area inside it. A previous bitmap of ones changes
-            # nothing in that, and the readers that demand one, or test it the wrong way round, are content.
-            *pack_bitmap_blocks(FIRST_EXTENT_AT, current, block_count, set_blocks=space.blocks_below(volume_size)),
-            *pack_bitmap_blocks(FIRST_EXTENT_AT + bitmap_count * BLOCK_SIZE, previous, block_count, is_set=True),
             pack_side_car(store_id, side_car_at),
         ]
         try:
@@ -139,8 +137,12 @@ class Store:
         return store
 
     @classmethod
-    def load(cls, device: BlockStore, space: DiffSpace, record: CatalogRecord, *, is_pending: bool) -> Store:
+    def load(
+        cls, device: BlockStore, space: Space, record: CatalogRecord, bitmaps: SharedBitmaps | None, *, is_pending: bool
+    ) -> Store:
         """Read a store back, repairing what a crash may have left behind the end of its block list.
+
+        ``bitmaps`` are those of the area, where it has some: they are not the store's own then.
 
         Raises:
             VolumeDamagedError: a structure is damaged, or not one that this provider writes.
@@ -153,12 +155,20 @@ class Store:
         store._metadata.append(entry.header_offset)
         store._load_block_list()
         store._load_ranges()
-        for first in (entry.bitmap_offset, entry.previous_bitmap_offset):
-            chain = [header.offset for header, _ in walk_chain(device, RecordType.BITMAP, first)]
-            store._metadata += chain
-        # ``create`` puts the side-car right behind the previous bitmap; a store without one has something else there.
-        store.side_car.load(device, chain[-1] + BLOCK_SIZE if chain else 0, store.saved.values())
+        if bitmaps is not None and entry.bitmap_offset == bitmaps.current:
+            at = entry.header_offset + FIRST_EXTENT_AT
+        else:
+            at = store._load_own_bitmaps()
+        store.side_car.load(device, at, store.saved.values())
         return store
+
+    def _load_own_bitmaps(self) -> int:
+        """Take in bitmaps of the store's own; return where its side-car is, if it has one: right behind them."""
+        chain: list[int] = []
+        for first in (self.entry.bitmap_offset, self.entry.previous_bitmap_offset):
+            chain = [header.offset for header, _ in walk_chain(self._device, RecordType.BITMAP, first)]
+            self._metadata += chain
+        return chain[-1] + BLOCK_SIZE if chain else 0
 
     def _load_block_list(self) -> None:
         data: bytes = b""
@@ -231,8 +241,9 @@ class Store:
 
     # -- growing ---------------------------------------------------------------------------------------------------------------
 
-    def save_block(self, block: int, data: bytes) -> bool:
-        """Save one block the short way, without flushes; False where the list or the extent is full and ``save`` must help.
+    def save_block(self, block: int, read: Callable[[int, int], bytes]) -> bool:
+        """Save one whole block of the volume, which ``read`` reads, the short way, without flushes; False where the list or
+        the extent is full and ``save`` must help.
 
         Raises:
             VolumeError: the device failed.
@@ -241,13 +252,20 @@ class Store:
         if at == self._extent_end or count == DESCRIPTORS_PER_BLOCK:
             return False
         self._next = at + BLOCK_SIZE
-        write = self._device.write
+        start = block << BLOCK_SHIFT
+        data = read(start, BLOCK_SIZE)
+        digest = digest_of(data)  # while the block is in the processor's cache
+        write = self._write
         write(at, data)
-        descriptor = pack_descriptor(block << BLOCK_SHIFT, at - self._relative_shift, at, 0, 0)
+        descriptor = pack_descriptor(start, at - self._relative_shift, at, 0, 0)
         write(self._list_at + BLOCK_HEADER_SIZE + count * DESCRIPTOR_SIZE, descriptor)
         self._list_count = count + 1
         self.saved[block] = at
-        self.side_car.note(at, data)
+        side_car = self.side_car
+        pending = side_car.pending
+        pending += (at, digest)
+        if len(pending) >= PENDING_MAX:
+            side_car.settle()
         return True
 
     def save(self, block: int, data: bytes, *, is_durable: bool) -> None:

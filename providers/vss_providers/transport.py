@@ -8,29 +8,14 @@ from typing import TYPE_CHECKING
 from vss.errors import ProviderError, ProviderVetoError
 from vss.hresult import HResult
 from vss.ids import Guid
-from vss.roles.provider import SnapshotProperties
+from vss.roles.provider import ImportResult, SnapshotProperties, TransportableSet
 from vss.volumes.block_volume import BlockVolume
 from vss_providers.snapshot_set import Stage
 
 if TYPE_CHECKING:
     from vss_providers.luns import Lun
 
-
-@dataclass(frozen=True, slots=True)
-class TransportableSet:
-    """What another machine needs to import a set: each shadow copy and the LUN it is on (part of the components document)."""
-
-    snapshot_set_id: Guid
-    copies: tuple[tuple[SnapshotProperties, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """``hresult`` is S_OK, or VSS_S_SOME_SNAPSHOTS_NOT_IMPORTED where ``missing`` names LUNs that did not arrive."""
-
-    hresult: HResult
-    imported: tuple[Guid, ...]
-    missing: tuple[str, ...] = ()
+__all__ = ["ArraySet", "ImportResult", "LunCopy", "TransportableSet", "require_stage"]
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vss.errors import VolumeError, VolumeFullError
 from vss.events import ApplicationLogged
-from vss_providers.space import MaximumReachedError
+from vss_providers.space import MaximumReachedError, StorageGoneError
 
 
 class VolsnapEvent(Enum):
@@ -19,6 +19,12 @@ class VolsnapEvent(Enum):
 
     ABORTED_BY_IO_FAILURE = (14, "error", "the shadow copies of volume {volume} were aborted because of an I/O failure")
     COULD_NOT_GROW = (25, "error", "the shadow copies of volume {volume} were deleted: their storage could not grow in time")
+    STORE_NOT_FOUND = (27, "error", "the shadow copies of volume {volume} were aborted: a file of their storage is not there")
+    STORAGE_NOT_PRESENT = (
+        32,
+        "error",
+        "the shadow copies of volume {volume} were aborted: the volume that stores them is not present",
+    )
     OLDEST_DELETED_AT_LIMIT = (
         33,
         "information",
@@ -29,7 +35,12 @@ class VolsnapEvent(Enum):
         "error",
         "the shadow copies of volume {volume} were aborted: the storage could not grow because of its maximum size",
     )
-    STORAGE_OFFLINE = (60, "error", "the shadow copies of volume {volume} were aborted: its disk is gone")
+    STORAGE_CAME_LATE = (
+        59,
+        "error",
+        "the shadow copies of volume {volume} were aborted: the volume that stores them was not present in time",
+    )
+    STORAGE_OFFLINE = (60, "error", "the shadow copies of volume {volume} were aborted: the disk that stores them is gone")
     REVERT_STARTED = (64, "information", "volume {volume} is being reverted to a shadow copy")
     REVERT_RESTARTED = (65, "information", "the revert of volume {volume} to a shadow copy goes on")
     REVERT_FINISHED = (66, "information", "volume {volume} was reverted to a shadow copy")
@@ -56,7 +67,9 @@ class Loss(NamedTuple):
 def loss_of(error: VolumeError, doing: str) -> Loss:
     """Return what a failure of storage means for the shadow copies."""
     event = VolsnapEvent.ABORTED_BY_IO_FAILURE
-    if isinstance(error, MaximumReachedError):
+    if isinstance(error, StorageGoneError):
+        event = VolsnapEvent.STORAGE_OFFLINE
+    elif isinstance(error, MaximumReachedError):
         event = VolsnapEvent.ABORTED_AT_LIMIT
     elif isinstance(error, VolumeFullError):
         event = VolsnapEvent.COULD_NOT_GROW

@@ -10,12 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.providers.kit import BLOCK, FIRST_FILETIME, PERSISTENT, VOLATILE, VOLUME_ID, DiffAreaScene
 from vss.errors import UnsupportedError, VolumeDamagedError, VolumeFullError, VolumeReadError, VolumeWriteError
 from vss.volumes.block_store import MemoryStore
+from vss.volumes.fault_store import FaultyStore, StoreEffect, StoreFault
+from vss_providers.catalog_slots import CATALOG_BLOCKS
 from vss_providers.diff_area import DiffArea
 from vss_providers.on_disk.catalog import FREE_PAIR, read_catalog
 from vss_providers.on_disk.layout import VOLUME_HEADER_OFFSET
 from vss_providers.on_disk.store_blocks import FORWARDER, BlockDescriptor, pack_bitmap_blocks
 from vss_providers.on_disk.volume_header import VolumeHeader, read_volume_header
 from vss_providers.repair import erase_diff_area
+from vss_providers.volsnap import VolsnapEvent
 
 
 def test_a_shadow_copy_keeps_what_the_volume_held() -> None:
@@ -189,7 +192,7 @@ def test_the_space_of_deleted_shadow_copies_is_used_again() -> None:
         scene.delete(scene.area.stack[0])
 
     assert scene.area.allocated_bytes < 3 * scene.size_bytes
-    assert scene.area.used_bytes == 9 * BLOCK
+    assert scene.area.used_bytes == (CATALOG_BLOCKS + 2) * BLOCK  # the catalog, and a block of each bitmap
 
 
 def test_a_deleted_shadow_copy_says_so_when_read_or_written() -> None:
@@ -562,9 +565,69 @@ def test_bitmaps_exempt_nothing() -> None:
     scene = DiffAreaScene()
     entry = scene.snapshot().entry
 
-    for at, is_set in ((entry.bitmap_offset, False), (entry.previous_bitmap_offset, True)):
-        (expected,) = pack_bitmap_blocks(at - entry.header_offset, [at], 40, is_set=is_set)
+    for index, (at, is_set) in enumerate(((entry.bitmap_offset, False), (entry.previous_bitmap_offset, True))):
+        (expected,) = pack_bitmap_blocks(index * BLOCK, [at], 40, is_set=is_set)
         assert scene.device.read(at, BLOCK) == expected
+
+
+def test_all_stores_share_the_bitmaps_of_the_area_over_restarts_and_deletions() -> None:
+    scene = DiffAreaScene()
+    first = scene.snapshot()
+    second = scene.snapshot()
+    places = (first.entry.bitmap_offset, first.entry.previous_bitmap_offset)
+    assert (second.entry.bitmap_offset, second.entry.previous_bitmap_offset) == places
+
+    for store in (first, second):
+        scene.delete(store)
+    scene.restart()
+    third = scene.snapshot()
+    scene.write_randomly(10)
+
+    assert (third.entry.bitmap_offset, third.entry.previous_bitmap_offset) == places
+    scene.check()
+
+
+def test_an_area_without_shared_bitmaps_gets_them_with_its_next_shadow_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = DiffAreaScene()
+    old = scene.snapshot()
+    assert scene.area._bitmaps is not None
+    scene.device.write(scene.area._header.catalog_offset + 128, FREE_PAIR[:128])  # now they are the first store's own
+    scene.restart()
+    scene.write_randomly(3)
+
+    new = scene.snapshot()
+
+    assert new.entry.bitmap_offset != old.entry.bitmap_offset
+    scene.write_randomly(3)
+    scene.check()
+    scene.delete(scene.area.stack[0])
+    scene.restart()
+    scene.check()
+
+
+def test_bitmaps_that_cannot_be_written_leave_their_room_free() -> None:
+    device = FaultyStore(MemoryStore(40 * BLOCK))
+    scene = DiffAreaScene(device=device)
+    device.arm(StoreFault(StoreEffect.FLUSH_ERROR, skip=1))
+
+    with pytest.raises(VolumeWriteError):
+        scene.area.prepare(scene.information(), scene.guid())
+
+    assert scene.area.used_bytes == CATALOG_BLOCKS * BLOCK
+    scene.snapshot()
+    scene.check()
+
+
+def test_at_the_maximum_a_new_shadow_copy_costs_the_oldest() -> None:
+    scene = DiffAreaScene(maximum_size=30 * BLOCK)
+    for _ in range(12):
+        scene.snapshot()
+        left = [store.snapshot_id for store in scene.area.stack]
+        scene.expected = {each: content for each, content in scene.expected.items() if each in left}
+    scene.check()
+
+    assert set(scene.events) == {VolsnapEvent.OLDEST_DELETED_AT_LIMIT}
+    assert len(scene.area.stack) == 4
 
 
 # -- against a dict of blocks --------------------------------------------------------------------------------------------------

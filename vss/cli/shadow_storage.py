@@ -142,7 +142,7 @@ def resize_storage(directory: Path, volume: str, storage_volume: str, maximum: s
 
     async def work(lab: Lab) -> None:
         target = lab.volume(volume.rstrip("\\"))
-        _require_same(lab, target.name, storage_volume)
+        await _require_association(lab, target.name, storage_volume)
         await _provider(lab).resize_storage(target, parse_maximum(maximum, target.size_bytes))
 
     in_lab(directory, work)
@@ -159,17 +159,21 @@ def delete_storage(directory: Path, volume: str, storage_volume: str, as_json: b
 
     async def work(lab: Lab) -> None:
         target = lab.volume(volume.rstrip("\\"))
-        _require_same(lab, target.name, storage_volume)
+        await _require_association(lab, target.name, storage_volume)
         await _provider(lab).delete_storage(target)
 
     in_lab(directory, work)
     _say(as_json, "deleted", f"Successfully deleted the shadow copy storage association of {volume}", volume)
 
 
-def _require_same(lab: Lab, volume: str, storage_volume: str) -> None:
-    """Refuse a storage volume that is not the volume itself: there is no such association."""
-    if storage_volume and lab.volume(storage_volume.rstrip("\\")).name != volume:
-        raise InvalidArgumentError(f"the shadow copies of {volume} are stored on {volume} itself, not on {storage_volume}")
+async def _require_association(lab: Lab, volume: str, storage_volume: str) -> None:
+    """Refuse a storage volume that the volume is not associated with."""
+    if not storage_volume:
+        return
+    wanted = lab.volume(storage_volume.rstrip("\\")).name
+    found = [each.storage_volume for each in await _provider(lab).query_storage() if each.volume == volume]
+    if found and wanted not in found:
+        raise InvalidArgumentError(f"the shadow copies of {volume} are stored on {found[0]}, not on {wanted}")
 
 
 def _say(as_json: bool, type: str, text: str, volume: str) -> None:

@@ -215,7 +215,8 @@ class ImageStore:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly ``length`` bytes; a short answer of the host is an error, never zeros."""
-        check_range(self._name, self._size, offset, length, VolumeReadError)
+        if offset < 0 or length < 0 or offset + length > self._size:
+            check_range(self._name, self._size, offset, length, VolumeReadError)
         try:
             data = self._file.pread(offset, length)
         except OSError as error:
@@ -230,7 +231,8 @@ class ImageStore:
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write all of ``data``."""
-        check_range(self._name, self._size, offset, len(data), VolumeWriteError)
+        if offset < 0 or offset + len(data) > self._size:
+            check_range(self._name, self._size, offset, len(data), VolumeWriteError)
         try:
             self._file.pwrite(offset, data)
         except OSError as error:

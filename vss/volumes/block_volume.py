@@ -21,6 +21,7 @@ from vss.volumes.boot_record import volume_size_of
 from vss.volumes.extent_core import ExtentCore
 from vss.volumes.extent_file_system import ExtentFileSystem
 from vss.volumes.paths import check_volume_name
+from vss.volumes.planned_store import planned_store
 from vss.volumes.write_gate import NO_LATENCY, Latency, WriteGate
 
 
@@ -123,6 +124,7 @@ class BlockVolume(Volume):
             latency: what an operation costs in simulated time.
         """
         check_volume_name(name)
+        store = planned_store(ports, name, store)
         size = volume_size_of(store) if size_bytes is None else size_bytes
         if not 0 < size <= store.size_bytes:
             raise InvalidArgumentError(f"volume {name} expected a size of 1 to {store.size_bytes} bytes, found {size}")
@@ -312,7 +314,7 @@ class BlockVolume(Volume):
                 f"volume {self.name} expected a store of at least {self.size_bytes} bytes, found {blank.size_bytes}"
             )
         self._lost = None
-        self._store = blank
+        self._store = blank = planned_store(self._ports, self.name, blank)
         self._device.replace(blank)
         ExtentCore.format(self._device, volume_id=self.volume_id)
         self.remount()

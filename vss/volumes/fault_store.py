@@ -102,7 +102,7 @@ class FaultyStore:
         self._on_fault = on_fault
         self._before_flush = before_flush
         self._armed: list[tuple[StoreFault, int]] = []
-        self._durable = _copy_of(inner) if records_writes else None
+        self._durable = copy_of(inner) if records_writes else None
         self._unsynced: list[UnsyncedWrite] = []
         self.fired: list[StoreFault] = []
 
@@ -232,7 +232,7 @@ class FaultyStore:
 
     def after_power_loss(self, state: PowerLossState) -> MemoryStore:
         """Return a copy of the store as ``state`` leaves it; this one stays as it is."""
-        copy = _copy_of(self._recorded())
+        copy = copy_of(self._recorded())
         apply_state(copy, self._unsynced, state)
         return copy
 
@@ -250,7 +250,7 @@ class FaultyStore:
         return self._durable
 
 
-def _copy_of(store: BlockStore) -> MemoryStore:
+def copy_of(store: BlockStore) -> MemoryStore:
     """Copy a store into memory, sparse where it is blank."""
     assert _COPY_BYTES % SECTOR_BYTES == 0
     copy = MemoryStore(store.size_bytes, name=store.name)

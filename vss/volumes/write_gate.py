@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
+from vss.check_events import QueuedWriteEnded, WriteQueued
 from vss.errors import BadStateError, FlushWritesTimeoutError, HoldWritesTimeoutError, InvalidArgumentError, VssError
 from vss.events import HoldLost, VolumeFlushed, WritesHeld, WritesReleased
 from vss.ports import NANOSECONDS, Ports, no_faults
@@ -43,6 +44,14 @@ class _QueuedWrite:
     work: Callable[[], object]
     byte_count: int
     done: asyncio.Future[object]
+    number: int
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, once it was run or failed."""
+        if self.done.cancelled():
+            return "withdrawn"
+        return "done" if self.done.exception() is None else "failed"
 
     def run(self) -> None:
         """Do the work unless it was withdrawn; a failure belongs to the writer alone and never stops the queue."""
@@ -85,6 +94,7 @@ class WriteGate:
         self._hold: _Hold | None = None
         self._lost: _Hold | None = None
         self._queue: list[_QueuedWrite] = []
+        self._queued_ever = 0
         self._busy_until_ns = 0
         self.reads_directly = ports.faults is no_faults and latency == NO_LATENCY
         self.is_open = self.reads_directly
@@ -133,8 +143,10 @@ class WriteGate:
     async def _admit(self, work: Callable[[], object], byte_count: int) -> object:
         if self._hold is None:
             return work()
-        write = _QueuedWrite(work, byte_count, asyncio.get_running_loop().create_future())
+        self._queued_ever += 1
+        write = _QueuedWrite(work, byte_count, asyncio.get_running_loop().create_future(), self._queued_ever)
         self._queue.append(write)
+        self._ports.emit(WriteQueued(volume=self._volume, number=write.number, byte_count=byte_count))
         return await write.done
 
     async def _take(self, seconds: float) -> None:
@@ -283,6 +295,10 @@ class WriteGate:
         self.is_open = self.reads_directly
         for write in queue:
             write.run()
+            self._tell_ended(write)
+
+    def _tell_ended(self, write: _QueuedWrite) -> None:
+        self._ports.emit(QueuedWriteEnded(volume=self._volume, number=write.number, outcome=write.outcome))
 
     def refuse(self, error: VssError) -> None:
         """The volume is gone: end the hold without a word and answer every waiting write with ``error``."""
@@ -293,3 +309,4 @@ class WriteGate:
         self.is_open = self.reads_directly
         for write in queue:
             write.fail(error)
+            self._tell_ended(write)

@@ -53,6 +53,9 @@ _STORE = struct.Struct("<QQ16sQQQQQQI44x")
 assert _SNAPSHOT.size == ENTRY_SIZE
 assert _STORE.size == ENTRY_SIZE
 
+NOTE_MARK = UUID("9d1c6a52-0b7e-4b0b-8a4e-3f5a7c1d2e02").bytes_le
+"""Where the store id of an entry would stand: one of the free type with this is a note of ours (``shared_bitmaps``)."""
+
 FREE_ENTRY = struct.pack("<Q120x", FREE)
 FREE_PAIR = FREE_ENTRY * 2
 
@@ -199,7 +202,7 @@ def read_pending(device: ReadableDevice, first_offset: int) -> list[CatalogRecor
         for pair_at in pair_offsets(header.offset):
             at = pair_at - header.offset
             pair = data[at : at + PAIR_SIZE]
-            if pair[0] == FREE and pair != FREE_PAIR:
+            if pair[0] == FREE and pair[ENTRY_SIZE] == FREE and pair != FREE_PAIR and pair[16:32] != NOTE_MARK:
                 snapshot, store = SnapshotEntry.parse(pair[:ENTRY_SIZE]), StoreEntry.parse(pair[ENTRY_SIZE:])
                 records.append(CatalogRecord(snapshot, store, pair_at, pair_at + ENTRY_SIZE))
     return records
