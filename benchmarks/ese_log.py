@@ -3,7 +3,8 @@
 Both write the same rows, one durable transaction each: ours ends in one fdatasync of the log, SQLite's (``synchronous=FULL``)
 in one of its WAL. Rounds are interleaved in one run, on files of the same file system; ``commit_ratio`` is ours over SQLite's
 commits per second. Group commit is measured with several tasks that commit at once. Replay starts from a database restored as
-it was empty and reads every log. ``python benchmarks/ese_log.py [ROWS]`` prints JSON.
+it was empty and reads every log: small rows, where the number of records counts, and rows of the size of a mail message, where
+bytes do. ``python benchmarks/ese_log.py [ROWS]`` prints JSON.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from vss_writers.ese.schema import ColumnDefinition, IndexDefinition, TableDefin
 T = TypeVar("T")
 ROWS = 400
 ROW_BYTES = 400
+MESSAGE_BYTES = 8000
 ROUNDS = 5
 WRITERS = 8
 TABLE = TableDefinition(
@@ -97,7 +99,7 @@ def _sqlite(directory: Path, rows: int) -> float:
     return rows / elapsed
 
 
-async def _fill(directory: Path, rows: int) -> bytes:
+async def _fill(directory: Path, rows: int, row_bytes: int) -> bytes:
     """Fill a store in long transactions and abandon it; return the database file as it was before."""
     instance, table = await _new_table(directory)
     await instance.detach_database(str(directory / "rows.edb"))
@@ -105,7 +107,7 @@ async def _fill(directory: Path, rows: int) -> bytes:
     empty = await instance.files.open(str(directory / "rows.edb"))
     content = await empty.pread(0, empty.size_bytes)
     table = await instance.databases[0].open_table("Rows")
-    body = random.Random(1).randbytes(ROW_BYTES)
+    body = random.Random(1).randbytes(row_bytes)
     for first in range(0, rows, 100):
         async with instance.transaction() as transaction:
             for number in range(first, first + 100):
@@ -114,16 +116,16 @@ async def _fill(directory: Path, rows: int) -> bytes:
     return content
 
 
-def _replay(directory: Path, rows: int) -> dict[str, float]:
-    (directory / "rows.edb").write_bytes(asyncio.run(_fill(directory, rows)))
+def _replay(directory: Path, rows: int, row_bytes: int) -> dict[str, float]:
+    (directory / "rows.edb").write_bytes(asyncio.run(_fill(directory, rows, row_bytes)))
     logs = sum(path.stat().st_size for path in directory.glob("E00*.log"))
     start = time.perf_counter()
     report = asyncio.run(recover(HostFileSystem(), _parameters(directory), now=_moment, random=random.Random(1)))
     elapsed = time.perf_counter() - start
     return {
-        "replay_mb_per_s": logs / 1e6 / elapsed,
-        "replay_records_per_s": report.records_redone / elapsed,
-        "replay_log_mb": logs / 1e6,
+        f"replay_{row_bytes}_mb_per_s": logs / 1e6 / elapsed,
+        f"replay_{row_bytes}_records_per_s": report.records_redone / elapsed,
+        f"replay_{row_bytes}_log_mb": logs / 1e6,
     }
 
 
@@ -145,7 +147,10 @@ def measure(rows: int = ROWS) -> Mapping[str, Any]:
         ours.append(_in_new_directory(lambda directory: asyncio.run(_ours(directory, rows))))
         theirs.append(_in_new_directory(lambda directory: _sqlite(directory, rows)))
         grouped.append(_in_new_directory(lambda directory: asyncio.run(_ours(directory, rows, WRITERS))))
-        replayed.append(_in_new_directory(lambda directory: _replay(directory, 20 * rows)))
+        replayed.append(
+            _in_new_directory(lambda directory: _replay(directory, 20 * rows, ROW_BYTES))
+            | _in_new_directory(lambda directory: _replay(directory, 5 * rows, MESSAGE_BYTES))
+        )
     return {
         "commits_per_s": median(ours),
         "sqlite_commits_per_s": median(theirs),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +23,17 @@ LINE_BYTES = 64
 
 
 class ActivityLogOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The ``[workloads.options]`` table: machine path of the file, seconds between lines."""
+    """The ``[workloads.options]`` table.
+
+    Attributes:
+        path: machine path of the file.
+        interval_s: seconds between lines.
+        lines_at_once: after how many lines of one stretch of work it rests until the next; 0 means never.
+    """
 
     path: str
     interval_s: float = 1.0
+    lines_at_once: int = 0
 
 
 class ActivityLogState(msgspec.Struct):
@@ -52,7 +60,8 @@ class ActivityLog:
         self._stop = asyncio.Event()
         clock = self._host.ports.clock
         interval_ns = round(self._options.interval_s * NANOSECONDS)
-        while clock.now_ns() + interval_ns < now_ns:
+        last_line = self._record.lines + self._options.lines_at_once if self._options.lines_at_once else math.inf
+        while clock.now_ns() + interval_ns < now_ns and self._record.lines < last_line:
             try:
                 async with asyncio.timeout(self._options.interval_s):
                     await self._stop.wait()

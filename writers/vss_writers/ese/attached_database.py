@@ -146,6 +146,18 @@ class InstanceTable:
         """All rows whose index columns begin with ``values``, in index order."""
         return self._table(transaction).select(index, *values, columns=columns)
 
+    def range(
+        self,
+        index: str,
+        first: bytes = b"",
+        stop: bytes | None = None,
+        *,
+        transaction: Transaction | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> AsyncIterator[Row]:
+        """Rows with ``first`` ≤ key in ``index`` < ``stop``, in index order; keys come from ``key``."""
+        return self._table(transaction).range(index, first, stop, columns)
+
     def key(self, index: str, *values: Any) -> bytes:
         """Key in ``index`` of the first columns' values."""
         return self._committed.key(index, *values)

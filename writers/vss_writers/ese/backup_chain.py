@@ -17,14 +17,16 @@ from vss_writers.ese.log_reader import LogDirectory
 from vss_writers.ese.truncation import SnapshotKind
 
 
-def check_full_backups(headers: Sequence[tuple[str, DatabaseHeader]], on_event: EventSink) -> None:
-    """Refuse databases, given as path and header, that have no full snapshot backup to build on.
+def check_full_backups(
+    headers: Sequence[tuple[str, DatabaseHeader]], on_event: EventSink, kind: BackupType = BackupType.OS_SNAPSHOT
+) -> None:
+    """Refuse databases, given as path and header, that have no full backup of the same type to build on.
 
     Raises:
         JetError: ``MissingFullBackup`` (event 206).
     """
     for path, header in headers:
-        if header.full_previous == NO_BACKUP or header.full_previous_type is not BackupType.OS_SNAPSHOT:
+        if header.full_previous == NO_BACKUP or header.full_previous_type is not kind:
             on_event(EngineEvent(206, "a database has no full backup to build on", Severity.ERROR, path))
             raise JetError(JetCode.MissingFullBackup, path=path)
 
@@ -49,21 +51,44 @@ def check_unbroken_logs(
         raise JetError(JetCode.MissingFileToBackup, text, path=logs.directory)
 
 
-def header_changes(kind: SnapshotKind, backup: BackupInfo) -> dict[str, object]:
+def first_to_copy(
+    kind: SnapshotKind,
+    headers: Sequence[tuple[str, DatabaseHeader]],
+    logs: LogDirectory,
+    *,
+    checkpoint: int,
+    current: int,
+) -> int:
+    """First generation a backup of this kind has to copy; ``current`` where there is no closed one."""
+    if not kind.is_incremental:
+        return checkpoint
+    lowest = logs.lowest if logs.lowest is not None else current
+    if kind is SnapshotKind.DIFFERENTIAL:
+        # A differential reaches back to the last full backup only, although older logs may still be there.
+        return max(lowest, 1 + min((header.full_previous.generation_high for _, header in headers), default=0))
+    return lowest
+
+
+def header_changes(
+    kind: SnapshotKind, backup: BackupInfo, backup_type: BackupType = BackupType.OS_SNAPSHOT
+) -> dict[str, object]:
     """Header fields that a finished backup of this kind sets."""
     match kind:
         case SnapshotKind.FULL:
-            return {
+            changes: dict[str, object] = {
                 "full_previous": backup,
-                "full_previous_type": BackupType.OS_SNAPSHOT,
+                "full_previous_type": backup_type,
                 "incremental_previous": NO_BACKUP,
                 "incremental_previous_type": BackupType.STREAMING,
                 "differential_previous": NO_BACKUP,
                 "differential_previous_type": BackupType.STREAMING,
             }
+            if backup_type is BackupType.STREAMING:
+                changes["snapshot_current"] = NO_BACKUP
+            return changes
         case SnapshotKind.INCREMENTAL:
-            return {"incremental_previous": backup, "incremental_previous_type": BackupType.OS_SNAPSHOT}
+            return {"incremental_previous": backup, "incremental_previous_type": backup_type}
         case SnapshotKind.COPY:
-            return {"copy_previous": backup, "copy_previous_type": BackupType.OS_SNAPSHOT}
+            return {"copy_previous": backup, "copy_previous_type": backup_type}
         case SnapshotKind.DIFFERENTIAL:
-            return {"differential_previous": backup, "differential_previous_type": BackupType.OS_SNAPSHOT}
+            return {"differential_previous": backup, "differential_previous_type": backup_type}

@@ -23,6 +23,7 @@ from itertools import islice
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from vss_writers.ese.checksum_batch import sealed_pages
 from vss_writers.ese.committed_pages import CommittedPages
 from vss_writers.ese.database_file import DatabaseFile
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
@@ -303,7 +304,8 @@ class BufferedPages:
 
     async def _write_batch(self, numbers: list[int]) -> None:
         newest = max(self._dirty[number].last for number in numbers)
-        await self.file.write_pages([(number, self._dirty[number].page.sealed()) for number in numbers], newest)
+        images = sealed_pages([(self._dirty[number].page.data, number) for number in numbers])
+        await self.file.write_pages(list(zip(numbers, images, strict=True)), newest)
         for number in numbers:
             self._recent[number] = self._dirty.pop(number).page
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from vss_writers.ese.attached_database import Database, attachment_of
 from vss_writers.ese.checkpoint import Checkpoint, write_checkpoint
@@ -18,7 +19,7 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, FileSystem
 from vss_writers.ese.header import LogPosition, LogTime
 from vss_writers.ese.log_file import Attachment, LogHeader
-from vss_writers.ese.log_reader import list_logs, offset_of
+from vss_writers.ese.log_reader import list_logs, offset_of, remove_log
 from vss_writers.ese.log_stream import LogStream
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.transaction import TransactionLog
@@ -157,7 +158,8 @@ class Checkpointer:
     async def _write_file(self, checkpoint: Checkpoint) -> None:
         path = self._parameters.checkpoint_path
         try:
-            await write_checkpoint(self._files, path, checkpoint)
+            writing = partial(write_checkpoint, self._files, path, checkpoint)
+            await self._parameters.at_site("checkpoint.write", writing, file=path)
         except Exception as error:
             code = JetCode.DiskFull if self._parameters.is_out_of_space(error) else JetCode.DiskIO
             self._on_event(EngineEvent(_CANNOT_WRITE, f"the checkpoint cannot be written: {error}", Severity.ERROR, path))
@@ -169,7 +171,7 @@ class Checkpointer:
         logs = await list_logs(self._files, self._parameters.log_directory, self._parameters.base_name)
         for closed, path in logs.archived.items():
             if closed < generation:
-                await self._files.remove(path)
+                await remove_log(self._files, path, closed, self._parameters.at_site)
 
     def attachments(self) -> tuple[Attachment, ...]:
         """Attachment list of the databases as they are now."""

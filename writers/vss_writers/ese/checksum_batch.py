@@ -9,13 +9,23 @@ Pages that are not simply good are judged again one by one by ``checksum.verify_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vss_writers.ese.checksum import Buffer, PageCheck, PageVerdict, blocks_of, verify_page
-from vss_writers.ese.layout import OFFSET_DBTIME, OFFSET_FLAGS, OFFSET_PREVIOUS, PageFlag
+from vss_writers.ese.checksum import (
+    Buffer,
+    PageCheck,
+    PageVerdict,
+    blocks_of,
+    is_zero,
+    seal_page,
+    uses_ecc,
+    verify_page,
+)
+from vss_writers.ese.layout import OFFSET_DBTIME, OFFSET_FLAGS, OFFSET_PREVIOUS, SMALL_PAGE_MAX, PageFlag
 
 _WORD_BITS = 64
 _INDEX_MASKS = np.array(
@@ -86,6 +96,12 @@ class BatchVerifier:
         above = np.flatnonzero(dbtimes > np.uint64(dbtime_limit)).tolist()
         return result._replace(dbtimes_above=tuple((first_page_number + index, int(dbtimes[index])) for index in above))
 
+    def seal(self, pages: bytearray, numbers: Sequence[int]) -> None:
+        """Store the checksum of every page in ``pages``, each one block long, that bears the number in ``numbers``."""
+        assert self._blocks_per_page == 1, f"pages of {self.page_size} bytes are sealed one by one"
+        words = np.frombuffer(pages, np.uint64).reshape(len(numbers), self._words)
+        words[:, 0] = self._compute(words, np.array(numbers, np.uint64))
+
     def _checksums_hold(self, words: _Words, first_page_number: int) -> npt.NDArray[np.bool_]:
         per_page = self._blocks_per_page
         count = len(words)
@@ -126,6 +142,25 @@ def _packed_parities(words: _Words) -> _Words:
     packed = np.packbits(np.bitwise_count(words) & _ODD, axis=1, bitorder="little")
     numbers = packed[:, 0].astype(np.uint64)
     return numbers | packed[:, 1].astype(np.uint64) << np.uint64(8) if packed.shape[1] > 1 else numbers
+
+
+def sealed_pages(pages: Sequence[tuple[bytearray, int]]) -> list[bytes]:
+    """Return the bytes to write for pages of one size, given with their numbers: checksums computed, blank pages left blank."""
+    sealed = [bytearray(data) for data, _ in pages]
+    size = len(sealed[0]) if sealed else 0
+    together: list[int] = []
+    for index, (data, number) in enumerate(pages):
+        if size > SMALL_PAGE_MAX or not uses_ecc(data):
+            if not is_zero(data):
+                seal_page(sealed[index], number)
+        else:
+            together.append(index)
+    if together:
+        joined = bytearray().join(sealed[index] for index in together)
+        BatchVerifier(size, len(together)).seal(joined, [pages[index][1] for index in together])
+        for place, index in enumerate(together):
+            sealed[index] = joined[place * size : (place + 1) * size]
+    return [bytes(each) for each in sealed]
 
 
 def page_flags(words: _Words) -> _Words:

@@ -9,9 +9,11 @@ Sources: published engine, io.cxx; checksum rules as in ``checksum``.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 from vss_writers.ese.checksum import PageVerdict, correct_page, verify_page
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
@@ -21,6 +23,7 @@ from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, LogPositio
 from vss_writers.ese.layout import HEADER_PAGES, PAGE_SIZES, page_count, page_offset
 from vss_writers.ese.page import Page
 from vss_writers.ese.page_guard import GuardedPages, PageGuard
+from vss_writers.ese.sites import AtSite, just_do
 
 _RUN_BYTES_MAX = 256 * 1024
 """Neighbouring pages are written together up to this many bytes."""
@@ -30,9 +33,19 @@ class DatabaseFile:
     """An open database file. Make one with ``open_database_file`` or ``create_database_file``."""
 
     def __init__(
-        self, file: File, header: DatabaseHeader, guard: PageGuard, on_event: EventSink, is_full: Callable[..., bool]
+        self,
+        file: File,
+        header: DatabaseHeader,
+        guard: PageGuard,
+        on_event: EventSink,
+        is_full: Callable[..., bool],
+        at_site: AtSite = just_do,
     ) -> None:
         self._file = file
+        self._at_site = at_site
+        self._in_place = asyncio.Lock()
+        self.on_written: Callable[[Sequence[int]], None] | None = None
+        """Told the numbers of pages that were written in place; set by a backup that copies the file."""
         self.header = header
         self._guard = guard
         self._on_event = on_event
@@ -80,10 +93,24 @@ class DatabaseFile:
         """
         offset = page_offset(page_number, self.page_size)
         with self._io(offset, page_number):
-            data = await self._file.pread(offset, self.page_size)
+            reading = partial(self._file.pread, offset, self.page_size)
+            data = await self._at_site("page.read", reading, file=self.path, page=str(page_number))
         if len(data) < self.page_size:
             # A file cut in the middle of a page holds none of it; a page behind the end was never written.
             return bytes(self.page_size), False
+        return self.verified(data, page_number)
+
+    def is_sound(self, data: bytes, page_number: int) -> bool:
+        """Whether a page that was read needs no second look: good, blank, or with one wrong bit that can be corrected."""
+        return verify_page(data, page_number).verdict in (PageVerdict.GOOD, PageVerdict.BLANK, PageVerdict.CORRECTABLE)
+
+    def verified(self, data: bytes, page_number: int) -> tuple[bytes, bool]:
+        """Return a page that was read, and whether a wrong bit was corrected in it (event 399).
+
+        Raises:
+            JetError: ``ReadVerifyFailure`` for a wrong checksum (event 474) or page number (475).
+        """
+        offset = page_offset(page_number, self.page_size)
         check = verify_page(data, page_number)
         if check.verdict in (PageVerdict.GOOD, PageVerdict.BLANK):
             return data, False
@@ -109,9 +136,28 @@ class DatabaseFile:
         """
         with self._io(0):
             await self._guard.write(self.header.signature, position, self.page_size, pages)
-            for first, data in _runs(pages, self.page_size):
-                await self._file.pwrite(page_offset(first, self.page_size), data)
+            async with self._in_place:
+                for first, data in _runs(pages, self.page_size):
+                    writing = partial(self._file.pwrite, page_offset(first, self.page_size), data)
+                    await self._at_site("page.write", writing, file=self.path, page=str(first))
             await self._file.sync()
+        if self.on_written is not None:
+            self.on_written([number for number, _ in pages])
+
+    async def read_run(self, first: int, count: int) -> bytes:
+        """Return ``count`` pages as they are in the file, unverified, while nobody overwrites pages; pages that the file does
+        not have are blank.
+
+        Raises:
+            JetError: ``DiskIO``.
+        """
+        offset = page_offset(first, self.page_size)
+        with self._io(offset, first):
+            async with self._in_place:
+                reading = partial(self._file.pread, offset, count * self.page_size)
+                data: bytes = await self._at_site("page.read", reading, file=self.path, page=str(first))
+        whole = len(data) - len(data) % self.page_size
+        return data[:whole].ljust(count * self.page_size, b"\0")
 
     async def mend(self, guarded: GuardedPages) -> list[int]:
         """Put guarded images in place of pages that are not newer; return the numbers of those that differed."""
@@ -204,20 +250,37 @@ async def read_database_header(files: FileSystem, path: str, on_event: EventSink
 
 
 async def open_database_file(
-    files: FileSystem, path: str, guard: PageGuard, on_event: EventSink, is_full: Callable[..., bool]
+    files: FileSystem,
+    path: str,
+    guard: PageGuard,
+    on_event: EventSink,
+    is_full: Callable[..., bool],
+    at_site: AtSite = just_do,
 ) -> DatabaseFile:
     """Open a database file; a damaged header copy is mended by the next header change. Raises as ``read_database_header``."""
     header = await read_database_header(files, path, on_event)
-    return DatabaseFile(await files.open(path, write=True), header, guard, on_event, is_full)
+    return DatabaseFile(await files.open(path, write=True), header, guard, on_event, is_full, at_site)
 
 
 async def create_database_file(
-    files: FileSystem, path: str, header: DatabaseHeader, guard: PageGuard, on_event: EventSink, is_full: Callable[..., bool]
+    files: FileSystem,
+    path: str,
+    header: DatabaseHeader,
+    guard: PageGuard,
+    on_event: EventSink,
+    is_full: Callable[..., bool],
+    at_site: AtSite = just_do,
 ) -> DatabaseFile:
-    """Make a database file that holds nothing but its two headers."""
+    """Make a database file that holds nothing but its two headers; where they cannot be written no file stays."""
     if header.page_size not in PAGE_SIZES:
         raise JetError(JetCode.InvalidParameter, f"page size {header.page_size}", path=path)
-    database = DatabaseFile(await files.open(path, write=True, create=True), header, guard, on_event, is_full)
-    await database.resize(0)
-    await database.write_header(header)
+    database = DatabaseFile(await files.open(path, write=True, create=True), header, guard, on_event, is_full, at_site)
+    try:
+        await database.resize(0)
+        await database.write_header(header)
+    except JetError:
+        await database.close()
+        with suppress(Exception):
+            await files.remove(path)  # a file system that is gone keeps it; the next creation overwrites it
+        raise
     return database

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from vss_writers.ese.checksum import xor32
 from vss_writers.ese.errors import JetCode, JetError
@@ -29,29 +29,31 @@ from vss_writers.ese.layout import (
     FileType,
 )
 
+_POSITION = struct.Struct("<HHi")
 
-@dataclass(frozen=True, slots=True, order=True)
-class LogPosition:
+
+class LogPosition(NamedTuple):
     """LGPOS: generation, sector in the log file, byte in the sector; ordered in that sequence."""
 
     generation: int = 0
     sector: int = 0
     byte: int = 0
 
-    SIZE = 8
-
     def pack(self) -> bytes:
         """Return the 8 bytes of the format."""
-        return struct.pack("<HHi", self.byte, self.sector, self.generation)
+        return _POSITION.pack(self.byte, self.sector, self.generation)
 
     @classmethod
     def unpack(cls, data: bytes | memoryview) -> LogPosition:
         """Read the 8 bytes of the format."""
-        byte, sector, generation = struct.unpack("<HHi", data)
+        byte, sector, generation = _POSITION.unpack(data)
         return cls(generation, sector, byte)
 
     def __str__(self) -> str:
         return f"({self.generation:#x},{self.sector:X},{self.byte:X})"
+
+
+_NOWHERE = LogPosition()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class Signature:
 class BackupInfo:
     """BKINFO: mark in the log, time, and the generations that belong to a backup."""
 
-    mark: LogPosition = LogPosition()
+    mark: LogPosition = _NOWHERE
     time: LogTime = LogTime()
     generation_low: int = 0
     generation_high: int = 0
@@ -216,12 +218,12 @@ class DatabaseHeader:
     update: int = FORMAT_UPDATE_EXCHANGE_2007
     attributes: int = 0
     dbtime: int = 0
-    consistent_position: LogPosition = LogPosition()
+    consistent_position: LogPosition = _NOWHERE
     consistent_time: LogTime = LogTime()
     attach_time: LogTime = LogTime()
-    attach_position: LogPosition = LogPosition()
+    attach_position: LogPosition = _NOWHERE
     detach_time: LogTime = LogTime()
-    detach_position: LogPosition = LogPosition()
+    detach_position: LogPosition = _NOWHERE
     dbid: int = 0
     log_signature: Signature = Signature()
     full_previous: BackupInfo = BackupInfo()
@@ -334,7 +336,7 @@ class _Field:
 _WIDTHS: dict[Any, int] = {
     "<I": 4,
     "<Q": 8,
-    LogPosition: LogPosition.SIZE,
+    LogPosition: _POSITION.size,
     LogTime: LogTime.SIZE,
     Signature: Signature.SIZE,
     BackupInfo: BackupInfo.SIZE,

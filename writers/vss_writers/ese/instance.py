@@ -46,6 +46,7 @@ from vss_writers.ese.recovery import Recovery, recover_database
 from vss_writers.ese.recovery_report import RecoveryOptions, RecoveryReport
 from vss_writers.ese.shielding import uninterrupted
 from vss_writers.ese.snapshot import Snapshots
+from vss_writers.ese.streaming import StreamingBackups
 from vss_writers.ese.transaction import SESSION, Transaction, TransactionLog
 
 
@@ -67,6 +68,7 @@ class Instance:
         self.is_open = False
         self.writer = asyncio.Lock()
         self.snapshot = Snapshots(self)
+        self.backup = StreamingBackups(self)
         self.recovery: RecoveryReport | None = None
         self._now = now
         self._random = random
@@ -131,7 +133,7 @@ class Instance:
             recovery.checkpoint,
             now=instance.log_time,
             on_event=on_event,
-            holds_logs=lambda: instance.snapshot.holds_logs,
+            holds_logs=lambda: instance.snapshot.holds_logs or instance.backup.is_running,
         )
         instance._stream.hand_over(instance._owner())
         await make_reserve_logs(files, parameters.log_directory, parameters.base_name, parameters.log_file_size)
@@ -150,6 +152,7 @@ class Instance:
         """
         if not self.is_open:
             return
+        self.backup.stop()
         for database in list(self.databases):
             await self.detach_database(database.path)
         async with self.writer:
@@ -165,7 +168,9 @@ class Instance:
 
     def abandon(self) -> None:
         """End as a crash does: nothing is written. The instance cannot be used any more."""
+        self.backup.stop()
         self.is_open = False
+        self._stream.give_up(JetError(JetCode.InstanceUnavailable, f"instance {self.parameters.base_name} was abandoned"))
         for database in self.databases:
             database.is_attached = False
 
@@ -225,7 +230,9 @@ class Instance:
                 log_signature=self.signature,
             )
             dbid = free_slot(self.databases, path)
-            file = await create_database_file(self.files, path, header, self._guard, self.emit, self.parameters.is_out_of_space)
+            file = await create_database_file(
+                self.files, path, header, self._guard, self.emit, self.parameters.is_out_of_space, self.parameters.at_site
+            )
             record = CreateDatabase(SESSION, dbid, signature, path, header.create_version, header.create_update)
             position = await self._stream.append(record.pack())
             await self._stream.flush()
@@ -255,7 +262,9 @@ class Instance:
             self.check_running()
             if not header.is_clean:
                 await self._bring_forward(path, header)
-            file = await open_database_file(self.files, path, self._guard, self.emit, self.parameters.is_out_of_space)
+            file = await open_database_file(
+                self.files, path, self._guard, self.emit, self.parameters.is_out_of_space, self.parameters.at_site
+            )
             dbid = free_slot(self.databases, path)
             is_known = file.header.log_signature == self.signature
             record = AttachDatabase(
@@ -317,6 +326,8 @@ class Instance:
         async with self.writer:
             self.check_running()
             database = find_database(self.databases, path)
+            if self.backup.holds(path):
+                raise JetError(JetCode.BackupInProgress, "it is being copied", path=path)
             pages = database.pages
             await self.checkpointer.write_everything(database)
             position = await self._stream.append(DetachDatabase(SESSION, database.dbid, path).pack())
@@ -370,6 +381,7 @@ class Instance:
             on_new_generation=self._new_generation,
             is_out_of_space=self.parameters.is_out_of_space,
             on_low_space=self._out_of_log_space,
+            at_site=self.parameters.at_site,
         )
 
     async def _new_generation(self, header: LogHeader) -> None:

@@ -23,8 +23,8 @@ Sources: published engine, logapi.hxx.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from enum import IntFlag
+from typing import NamedTuple
 
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.page_operation import (
@@ -57,8 +57,7 @@ NEW_PAGE = struct.Struct("<BHBIIQQII")
 assert PAGE_BASE.size == 32, f"page base has {PAGE_BASE.size} bytes, not 32"
 
 
-@dataclass(frozen=True, slots=True)
-class PageChange:
+class PageChange(NamedTuple):
     """One operation on one page of database ``dbid``, with the page's dbtime before and after it.
 
     ``objid`` is the page's tree, for people who read the log.
@@ -71,7 +70,7 @@ class PageChange:
     session: int = 1
     transaction: int = 0
     objid: int = 0
-    flags: ChangeFlag = field(default=ChangeFlag.NONE)
+    flags: ChangeFlag = ChangeFlag.NONE
 
     def pack(self) -> bytes:
         """Return the record."""

@@ -22,6 +22,7 @@ from vss_writers.ese.log_file import (
     reserve_log_name,
     temporary_log_name,
 )
+from vss_writers.ese.sites import AtSite, just_do
 
 RESERVE_LOGS = 2
 _FILL_CHUNK = FILL_SECTOR * 512
@@ -51,6 +52,7 @@ class StreamOwner:
         on_new_generation: called when a generation has begun; writes database headers.
         is_out_of_space: tells a full disk from other errors.
         on_low_space: called when a reserve log had to be used.
+        at_site: what stands at the named sites.
     """
 
     now: Callable[[], LogTime]
@@ -59,6 +61,7 @@ class StreamOwner:
     on_new_generation: Callable[[LogHeader], Awaitable[None]]
     is_out_of_space: Callable[[BaseException], bool]
     on_low_space: Callable[[str], None]
+    at_site: AtSite = just_do
 
 
 def next_header(

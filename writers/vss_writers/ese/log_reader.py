@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.files import SECTOR_SIZE, FileSystem, join_path, read_whole
+from vss_writers.ese.files import SECTOR_SIZE, FileSystem, base_name, join_path, read_whole
 from vss_writers.ese.header import LogPosition
 from vss_writers.ese.log_checksum import CHECKSUM_SIZE, LogScan, LogState, scan
 from vss_writers.ese.log_file import (
@@ -25,6 +26,7 @@ from vss_writers.ese.log_file import (
 from vss_writers.ese.log_record_reader import unpack_record
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import End, LogRecord
+from vss_writers.ese.sites import AtSite, just_do
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +130,28 @@ async def read_log_header(files: FileSystem, path: str) -> LogHeader:
         await file.close()
 
 
-async def load_log(files: FileSystem, path: str, *, may_be_torn: bool) -> LoadedLog:
+async def load_log(files: FileSystem, path: str, *, may_be_torn: bool, at_site: AtSite = just_do) -> LoadedLog:
     """Read and judge a log file.
 
     Args:
         files: where it lies.
         path: the file.
         may_be_torn: whether a torn tail is cut off (the newest log) or refused (every other).
+        at_site: what stands at the sites ``log.open`` and ``log.read``.
 
     Raises:
         JetError: ``LogFileCorrupt`` with the offset of the first bad sector; see also ``read_log_header``.
     """
-    return judge_log(await read_whole(files, path), path, may_be_torn=may_be_torn)
+    if at_site is just_do:
+        return judge_log(await read_whole(files, path), path, may_be_torn=may_be_torn)
+    name = base_name(path)
+    selectors = {"file": path, "gen": str(generation_of(name[:3], name) or 0)}
+    file = await at_site("log.open", partial(files.open, path), **selectors)
+    try:
+        data = await at_site("log.read", partial(file.pread, 0, file.size_bytes), **selectors)
+    finally:
+        await file.close()
+    return judge_log(data, path, may_be_torn=may_be_torn)
 
 
 def judge_log(data: bytes, path: str, *, may_be_torn: bool) -> LoadedLog:
@@ -184,12 +196,21 @@ def _steps(data: bytes, offset: int, data_end: int) -> Iterator[tuple[int, LogRe
     """Yield offset, record and end of every record that starts before ``data_end``, without padding and checksums."""
     while offset < data_end:
         kind = data[offset]
-        if kind == RecordType.CHECKSUM:
+        if kind == _CHECKSUM:
             offset += CHECKSUM_SIZE
-        elif kind == RecordType.NOP:
+        elif kind == _NOP:
             offset += 1
         else:
             record, end = unpack_record(data, offset)
-            if kind != RecordType.NOP2:
+            if kind != _NOP2:
                 yield offset, record, end
             offset = end
+
+
+# Plain integers: every record of a log is compared with them.
+_CHECKSUM, _NOP, _NOP2 = int(RecordType.CHECKSUM), int(RecordType.NOP), int(RecordType.NOP2)
+
+
+async def remove_log(files: FileSystem, path: str, generation: int, at_site: AtSite) -> None:
+    """Remove a closed log, at the site ``log.delete``."""
+    await at_site("log.delete", partial(files.remove, path), file=path, gen=str(generation))

@@ -164,30 +164,33 @@ _NODE_SIZE = PAGE_BASE.size + NODE_TAIL.size
 _U16 = struct.Struct("<H")
 _SIZES = struct.Struct("<HHH")
 _LINKS = struct.Struct("<II")
+_INSERT_TAIL = struct.Struct(NODE_TAIL.format + "HHH")
+_INSERT_SIZE = PAGE_BASE.size + _INSERT_TAIL.size
+_INSERT = int(RecordType.INSERT)
+_PAGE_KINDS = (int(RecordType.MERGE2), int(RecordType.SCRUB), int(RecordType.SPLIT2))
 
 
 def _read_page_change(data: bytes, offset: int) -> tuple[LogRecord, int]:
     kind, session, dbid, number, dbtime, before, transaction, _, line, flags = PAGE_BASE.unpack_from(data, offset)
     objid = 0
     operation: PageOperation
-    if kind in (RecordType.MERGE2, RecordType.SCRUB, RecordType.SPLIT2):
+    if kind == _INSERT:  # nearly every record of a log: read here, so that replaying one costs no more calls than it must
+        start = offset + _INSERT_SIZE
+        _, _, objid, key_size, prefix, size = _INSERT_TAIL.unpack_from(data, offset + PAGE_BASE.size)
+        key_end = start + key_size
+        end = key_end + size
+        operation = InsertNode(number, line, prefix, data[start:key_end], data[key_end:end], flags & 3)
+    elif kind in _PAGE_KINDS:
         operation, end = _read_page_body(kind, number, data, offset + PAGE_BASE.size)
     else:
         objid = NODE_TAIL.unpack_from(data, offset + PAGE_BASE.size)[2]
         operation, end = _read_node_body(kind, number, line, flags, data, offset + _NODE_SIZE)
-    return PageChange(
-        operation,
-        dbid,
-        dbtime,
-        before,
-        session,
-        transaction,
-        objid,
-        ChangeFlag(flags & _KEPT_FLAGS) if flags & _KEPT_FLAGS else ChangeFlag.NONE,
-    ), end
+    kept = _CHANGE_FLAGS[flags & _KEPT_FLAGS]
+    return PageChange(operation, dbid, dbtime, before, session, transaction, objid, kept), end
 
 
 _KEPT_FLAGS = int(ChangeFlag.UNIQUE | ChangeFlag.SPACE)
+_CHANGE_FLAGS = {number: ChangeFlag(number) for number in range(256) if number & _KEPT_FLAGS == number}
 
 
 def _read_page_body(kind: int, number: int, data: bytes, start: int) -> tuple[PageOperation, int]:
@@ -212,13 +215,10 @@ def _read_node_body(kind: int, number: int, line: int, flags: int, data: bytes, 
         size = _U16.unpack_from(data, start)[0]
         start += _U16.size
         return SetExternalHeader(number, data[start : start + size]), start + size
-    first, second, third = _SIZES.unpack_from(data, start)
+    size = _SIZES.unpack_from(data, start)[0]
     start += _SIZES.size
-    if kind == RecordType.REPLACE:
-        node_flags = flags & 3 if flags & ChangeFlag.NODE_FLAGS else None
-        return ReplaceNode(number, line, data[start : start + first], node_flags), start + first
-    key_end = start + first
-    return InsertNode(number, line, second, data[start:key_end], data[key_end : key_end + third], flags & 3), key_end + third
+    node_flags = flags & 3 if flags & ChangeFlag.NODE_FLAGS else None
+    return ReplaceNode(number, line, data[start : start + size], node_flags), start + size
 
 
 _READERS: dict[int, Callable[[bytes, int], tuple[LogRecord, int]]] = {

@@ -15,6 +15,7 @@ from vss_writers.ese.log_reader import LoadedLog, LogDirectory, load_log
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.redo import Redo
 from vss_writers.ese.redo_database import RedoScope
+from vss_writers.ese.sites import AtSite, just_do
 
 
 async def replay(
@@ -34,7 +35,7 @@ async def replay(
     previous: LogHeader | None = None
     for generation in range(scope.generation_first, scope.generation_last + 1):
         is_last = generation == scope.generation_last
-        log = last if is_last else await _load_closed(files, logs, generation, on_event)
+        log = last if is_last else await load_closed(files, logs, generation, on_event, parameters.at_site)
         check_sequence(log.header, log.path, scope.signature, generation, parameters.log_file_size, previous)
         if previous is None:
             await redo.begin(log.header.attachments)
@@ -45,19 +46,19 @@ async def replay(
     redo.end_of_logs()
 
 
-async def load_last(files: FileSystem, logs: LogDirectory, on_event: EventSink) -> LoadedLog:
+async def load_last(files: FileSystem, logs: LogDirectory, on_event: EventSink, at_site: AtSite = just_do) -> LoadedLog:
     """Load the newest log: the current one, whose tail may be torn, or the highest closed one, which has to be complete.
 
     Raises:
         JetError: ``LogFileCorrupt`` (event 465); ``MissingLogFile`` where the highest closed one is not complete.
     """
     if logs.current is None:
-        log = await _load(files, logs.archived[max(logs.archived)], on_event, may_be_torn=False)
+        log = await _load(files, logs.archived[max(logs.archived)], on_event, at_site, may_be_torn=False)
         if not log.is_closed:
             path = join_path(logs.directory, current_log_name(logs.base))
             raise JetError(JetCode.MissingLogFile, "the highest closed log is not complete", path=path)
         return log
-    log = await _load(files, logs.current, on_event, may_be_torn=True)
+    log = await _load(files, logs.current, on_event, at_site, may_be_torn=True)
     if log.scan.state is LogState.TORN:
         values = (("position", str(log.end_position)),)
         on_event(EngineEvent(462, "a torn write at the end of the logs was cut off", Severity.WARNING, log.path, values))
@@ -66,25 +67,35 @@ async def load_last(files: FileSystem, logs: LogDirectory, on_event: EventSink) 
     return log
 
 
-async def _load_closed(files: FileSystem, logs: LogDirectory, generation: int, on_event: EventSink) -> LoadedLog:
+async def load_closed(
+    files: FileSystem, logs: LogDirectory, generation: int, on_event: EventSink, at_site: AtSite = just_do
+) -> LoadedLog:
+    """Load a closed generation, which has to be complete.
+
+    Raises:
+        JetError: ``MissingLogFile`` (event 450); ``LogFileCorrupt`` (event 465); ``DiskIO`` (event 455).
+    """
     path = logs.archived.get(generation)
     if path is None:
         name = join_path(logs.directory, archived_log_name(logs.base, generation))
         on_event(EngineEvent(450, "there is a gap in the sequence of logs", Severity.ERROR, name))
         raise JetError(JetCode.MissingLogFile, f"generation {generation:#x}", path=name)
-    log = await _load(files, path, on_event, may_be_torn=False)
+    log = await _load(files, path, on_event, at_site, may_be_torn=False)
     if not log.is_closed:
         raise JetError(JetCode.LogFileCorrupt, "a closed generation has no end record", path=path)
     return log
 
 
-async def _load(files: FileSystem, path: str, on_event: EventSink, *, may_be_torn: bool) -> LoadedLog:
+async def _load(files: FileSystem, path: str, on_event: EventSink, at_site: AtSite, *, may_be_torn: bool) -> LoadedLog:
     try:
-        return await load_log(files, path, may_be_torn=may_be_torn)
+        return await load_log(files, path, may_be_torn=may_be_torn, at_site=at_site)
     except JetError as error:
         if error.code is JetCode.LogFileCorrupt:
             on_event(EngineEvent(465, f"a log is damaged: {error}", Severity.ERROR, path))
         raise
+    except Exception as error:
+        on_event(EngineEvent(455, f"a log cannot be read: {error}", Severity.ERROR, path))
+        raise JetError(JetCode.DiskIO, str(error), path=path) from error
 
 
 def check_sequence(

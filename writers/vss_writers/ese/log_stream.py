@@ -17,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, File, FileSystem, join_path
@@ -46,6 +47,7 @@ from vss_writers.ese.log_preparation import (
 from vss_writers.ese.log_reader import LoadedLog, position_at
 from vss_writers.ese.log_records import End, FlushCheck
 from vss_writers.ese.shielding import uninterrupted
+from vss_writers.ese.sites import Work
 
 T = TypeVar("T")
 
@@ -174,6 +176,11 @@ class LogStream:
             finally:
                 self._is_rolling = False
 
+    def give_up(self, error: JetError) -> None:
+        """Stop the stream: whoever waits for a flush or a roll-over gets ``error``, unless it failed before."""
+        if self._error is None:
+            self._error = error
+
     async def close(self) -> None:
         """Release the file; nothing is written."""
         await self._file.close()
@@ -204,8 +211,14 @@ class LogStream:
             self.flush_count += 1
 
     async def _write(self, offset: int, data: bytes) -> None:
+        await self._at_site("log.write", partial(self._write_now, offset, data))
+
+    async def _write_now(self, offset: int, data: bytes) -> None:
         await self._file.pwrite(offset, data)
         await self._file.sync()
+
+    async def _at_site(self, site: str, work: Work) -> Any:
+        return await self._owner.at_site(site, work, file=self._file.path, gen=str(self.generation))
 
     def seal_tail(self) -> tuple[int, bytes]:
         """Return offset and bytes to write for everything since the last LRCHECKSUM's sector, shadow included.
@@ -244,13 +257,17 @@ class LogStream:
         temporary = join_path(directory, temporary_log_name(base))
         current = join_path(directory, current_log_name(base))
         await write_header(self._files, temporary, header)
-        await self._files.rename(current, join_path(directory, archived_log_name(base, self.generation)))
-        await self._files.rename(temporary, current)
-        self._file = await self._files.open(current, write=True)
+        archived = join_path(directory, archived_log_name(base, self.generation))
+        await self._at_site("log.rotate", partial(self._rename_both, current, archived, temporary))
         self._header = header
+        self._file = await self._at_site("log.open", partial(self._files.open, current, write=True))
         self._start_buffer(LOG_HEADER_SIZE, bytearray(CHECKSUM_SIZE), LOG_HEADER_SIZE)
         self._flushed = self.position
         return header
+
+    async def _rename_both(self, current: str, archived: str, temporary: str) -> None:
+        await self._files.rename(current, archived)
+        await self._files.rename(temporary, current)
 
     def _flags(self) -> LogFlag:
         flags = LogFlag.CIRCULAR if self._parameters.is_circular else LogFlag.NONE
@@ -328,7 +345,8 @@ async def open_stream(files: FileSystem, parameters: StreamParameters, owner: St
     await remove_left_overs(files, parameters)
     if not log.scan.is_tail_clean or log.scan.state is not LogState.WHOLE:
         await _write_repaired(files, parameters, owner, log)
-    file = await files.open(log.path, write=True)
+    opening = partial(files.open, log.path, write=True)
+    file = await owner.at_site("log.open", opening, file=log.path, gen=str(log.header.generation))
     stream = LogStream(files, parameters, owner, log.header, file)
     if log.scan.last_checksum:
         stream.resume(log)

@@ -39,6 +39,8 @@ _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _TAG = struct.Struct("<HH")
+_COUNTS = struct.Struct("<HHHH")
+"""``cbFree``, ``cbUncommittedFree``, ``ibMicFree``, ``itagMicFree``."""
 
 # Plain integers: pages are read far too often for the arithmetic of enumerations.
 _ROOT = int(PageFlag.ROOT)
@@ -270,16 +272,21 @@ class Page:
 
     def insert_node(self, line: int, prefix_count: int, suffix: bytes, data: bytes, flags: int) -> None:
         """Insert an entry before ``line``; its key is ``prefix_count`` bytes of the shared prefix and ``suffix``."""
-        assert 0 <= line <= self.line_count, f"line {line} of {self.line_count} on page {self.page_number}"
         raw, flags = encode_line(prefix_count, suffix, data, flags)
-        self._make_room(len(raw) + TAG_SIZE)
-        count = self.tag_count
-        low = self.size - TAG_SIZE * count
-        high = self.size - TAG_SIZE * (line + 1)
-        self.data[low - TAG_SIZE : high - TAG_SIZE] = self.data[low:high]
-        first_free = self._append(raw)
-        self._set_tag(line + 1, len(raw), first_free, flags)
-        self._set_counts(self.free_bytes - len(raw) - TAG_SIZE, first_free + len(raw), count + 1)
+        page, size = self.data, len(raw)
+        free, _, first_free, count = _COUNTS.unpack_from(page, OFFSET_FREE)
+        count &= TAG_COUNT_MASK
+        assert 0 <= line < count, f"line {line} of {count - 1} on page {self.page_number}"
+        low = len(page) - TAG_SIZE * count
+        if size + TAG_SIZE > free or first_free + size + TAG_SIZE > low - self._header_size:
+            self._make_room(size + TAG_SIZE)
+            first_free = self._first_free
+        high = len(page) - TAG_SIZE * (line + 1)
+        page[low - TAG_SIZE : high - TAG_SIZE] = page[low:high]
+        start = self._header_size + first_free
+        page[start : start + size] = raw
+        self._set_tag(line + 1, size, first_free, flags)
+        _COUNTS.pack_into(page, OFFSET_FREE, free - size - TAG_SIZE, 0, first_free + size, count + 1)
         if self._keys is not None:
             key = self.external_header[:prefix_count] + suffix if prefix_count else suffix
             self._keys.insert(line, key + data if self._has_data_in_keys else key)
@@ -382,4 +389,4 @@ class Page:
         _TAG.pack_into(self.data, self.size - TAG_SIZE * (tag + 1), size, offset)
 
     def _set_counts(self, free: int, first_free: int, tags: int) -> None:
-        struct.pack_into("<HHHH", self.data, OFFSET_FREE, free, 0, first_free, tags)
+        _COUNTS.pack_into(self.data, OFFSET_FREE, free, 0, first_free, tags)

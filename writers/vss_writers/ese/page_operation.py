@@ -2,19 +2,18 @@
 
 Everything that alters a page goes through here, so that the log can write every change down and recovery can repeat it:
 the same operations on the same image give the same bytes. Trees and tables reach pages through ``PageAccess`` only.
+Operations are named tuples because replaying a log makes one for every record.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from vss_writers.ese.page import Page
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """Make the page an empty one of tree ``objid``."""
 
     page_number: int
@@ -22,8 +21,7 @@ class Format:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class InsertNode:
+class InsertNode(NamedTuple):
     """Insert an entry before ``line``; its key is ``prefix_count`` bytes of the page's shared prefix and ``suffix``."""
 
     page_number: int
@@ -34,8 +32,7 @@ class InsertNode:
     flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReplaceNode:
+class ReplaceNode(NamedTuple):
     """Replace the data of entry ``line``, and its flags unless None."""
 
     page_number: int
@@ -44,24 +41,21 @@ class ReplaceNode:
     flags: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteNode:
+class DeleteNode(NamedTuple):
     """Remove entry ``line``."""
 
     page_number: int
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetExternalHeader:
+class SetExternalHeader(NamedTuple):
     """Replace tag 0."""
 
     page_number: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SetLinks:
+class SetLinks(NamedTuple):
     """Set both sibling links."""
 
     page_number: int
@@ -69,16 +63,14 @@ class SetLinks:
     next: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetFlags:
+class SetFlags(NamedTuple):
     """Set the page flags."""
 
     page_number: int
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """Replace the whole page; the page's dbtime is assigned afterwards as for every operation."""
 
     page_number: int

@@ -10,6 +10,7 @@ from vss_writers.ese.files import SECTOR_SIZE, is_out_of_space, join_path
 from vss_writers.ese.layout import DEFAULT_PAGE_SIZE, PAGE_SIZES
 from vss_writers.ese.log_file import EngineParameters, checkpoint_name
 from vss_writers.ese.log_stream import LOG_FILE_SIZE_MAX, LOG_FILE_SIZE_MIN
+from vss_writers.ese.sites import AtSite, just_do
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,10 @@ class InstanceParameters:
         circular: whether generations are removed as soon as the checkpoint has passed them.
         cache_pages: clean pages kept per database.
         waypoint_generations: how many of the newest generations may be lost without losing consistency (0: none).
+        patch_files: whether streaming backups deliver patch files, as up to Exchange 2000.
         computer_name: stands in new signatures.
         is_out_of_space: tells a full disk from other errors of the file system in use.
+        at_site: what stands at the named sites of the engine's effects.
     """
 
     base_name: str
@@ -40,7 +43,9 @@ class InstanceParameters:
     cache_pages: int = 4096
     waypoint_generations: int = 0
     computer_name: str = "ESE"
+    patch_files: bool = False
     is_out_of_space: Callable[[BaseException], bool] = field(default=is_out_of_space, compare=False)
+    at_site: AtSite = field(default=just_do, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what no instance can run with: ``InvalidParameter``."""

@@ -17,6 +17,7 @@ import random as random_module
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from vss_writers.ese.attached_database import attachment_of
 from vss_writers.ese.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -114,7 +115,7 @@ class Recovery:
         checkpoint = await self._read_checkpoint(signature)
         paths, headers = await self._known_databases(checkpoint, last_header)
         first = await self._first_generation(logs, last_header, checkpoint, headers)
-        last = await load_last(self._files, logs, self._on_event)
+        last = await load_last(self._files, logs, self._on_event, self._parameters.at_site)
         self._on_event(EngineEvent(300, f"recovery begins at generation {first:#x}", values=(("generation", first),)))
         redo, first = await self._redo_all(logs, last, paths, first)
         self._redo = redo
@@ -161,6 +162,7 @@ class Recovery:
             now=self.log_time,
             on_event=self._on_event,
             is_out_of_space=self._parameters.is_out_of_space,
+            at_site=self._parameters.at_site,
         )
 
     # -- where to begin --------------------------------------------------------------------------------------------------------
@@ -266,7 +268,9 @@ class Recovery:
             parameters=self._parameters.engine_parameters(),
             attachments=(),
         )
-        await write_checkpoint(self._files, self._parameters.checkpoint_path, self.checkpoint)
+        path = self._parameters.checkpoint_path
+        writing = partial(write_checkpoint, self._files, path, self.checkpoint)
+        await self._parameters.at_site("checkpoint.write", writing, file=path)
         await self._guard.remove()
         self._report = replace(self._report, databases=tuple(recovered))
 
@@ -291,6 +295,7 @@ class Recovery:
             on_new_generation=self._new_generation,
             is_out_of_space=self._parameters.is_out_of_space,
             on_low_space=lambda path: self._on_event(EngineEvent(428, "a reserve log is in use", Severity.WARNING, path)),
+            at_site=self._parameters.at_site,
         )
 
     def _attachments(self) -> tuple[Attachment, ...]:
@@ -353,14 +358,14 @@ async def recover_database(
     logs = await list_logs(files, parameters.log_directory, parameters.base_name)
     signature = stream.header.signature
     lowest = logs.lowest if logs.lowest is not None else stream.generation
-    last = await load_last(files, logs, on_event)
+    last = await load_last(files, logs, on_event, parameters.at_site)
     scope = RedoScope(
         signature=signature,
         generation_first=max(lowest, header.generation_min_required),
         logs_end=last.end_position,
         page_size=parameters.page_size,
         paths={header.signature: path},
-        only=header.signature,
+        only=(header.signature,),
         cache_pages=parameters.cache_pages,
     )
     guard = PageGuard(files, parameters.guard_path)
@@ -371,6 +376,7 @@ async def recover_database(
         now=lambda: LogTime.of(now().replace(tzinfo=None)),
         on_event=on_event,
         is_out_of_space=parameters.is_out_of_space,
+        at_site=parameters.at_site,
     )
     try:
         await replay(files, parameters, logs, last, scope, redo, on_event)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vss_writers.ese.attached_database import attached_header, detached_header
+from vss_writers.ese.checksum_batch import sealed_pages
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem, is_same_path
@@ -39,6 +40,7 @@ from vss_writers.ese.page import Page
 from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.page_operation import Format, Image, apply
 from vss_writers.ese.redo_database import RedoDatabase, RedoFiles, RedoScope
+from vss_writers.ese.sites import AtSite, just_do
 
 
 @dataclass(slots=True)
@@ -63,8 +65,9 @@ class Redo:
         now: Callable[[], LogTime],
         on_event: EventSink,
         is_out_of_space: Callable[[BaseException], bool],
+        at_site: AtSite = just_do,
     ) -> None:
-        self._files = RedoFiles(files, guard, scope, on_event, is_out_of_space)
+        self._files = RedoFiles(files, guard, scope, on_event, is_out_of_space, at_site)
         self._scope = scope
         self._now = now
         self._on_event = on_event
@@ -135,8 +138,8 @@ class Redo:
         numbers = sorted(number for number, page in database.pages.items() if page.dbtime)
         for start in range(0, len(numbers), _WRITE_BATCH):
             batch = numbers[start : start + _WRITE_BATCH]
-            pages = [(number, database.pages[number].sealed()) for number in batch]
-            await database.file.write_pages(pages, self._scope.logs_end)
+            images = sealed_pages([(database.pages[number].data, number) for number in batch])
+            await database.file.write_pages(list(zip(batch, images, strict=True)), self._scope.logs_end)
         database.pages.clear()
 
     async def close_cleanly(self, database: RedoDatabase, position: LogPosition) -> None:
@@ -322,7 +325,7 @@ class Redo:
 
     async def _refer(self, dbid: int, path: str, signature: Signature, *, created: bool = False) -> RedoDatabase | None:
         """Note that slot ``dbid`` means this database from here on; open its file at the first mention."""
-        if self._scope.only is not None and signature != self._scope.only:
+        if self._scope.only is not None and signature not in self._scope.only:
             self._by_dbid.pop(dbid, None)
             return None
         database = self._known.get(signature)

@@ -16,6 +16,7 @@ from vss_writers.ese.header import DatabaseHeader, LogPosition, Signature
 from vss_writers.ese.layout import OBJID_LAST_SYSTEM, DatabaseState
 from vss_writers.ese.page import Page
 from vss_writers.ese.page_guard import PageGuard
+from vss_writers.ese.sites import AtSite, just_do
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class RedoScope:
         logs_end: position behind the last record on disk.
         page_size: page size of the stream's databases.
         paths: where databases are that do not stand where the logs say.
-        only: the one database to bring forward, or None for all.
+        only: the databases to bring forward, or None for all.
         accept_lost_logs: whether missing committed generations are accepted.
         cache_pages: changed pages kept in memory before they are written.
     """
@@ -38,7 +39,7 @@ class RedoScope:
     logs_end: LogPosition
     page_size: int
     paths: dict[Signature, str] = field(default_factory=dict)
-    only: Signature | None = None
+    only: tuple[Signature, ...] | None = None
     accept_lost_logs: bool = False
     cache_pages: int = 4096
 
@@ -81,7 +82,9 @@ class RedoFiles:
         scope: RedoScope,
         on_event: EventSink,
         is_out_of_space: Callable[[BaseException], bool],
+        at_site: AtSite = just_do,
     ) -> None:
+        self._at_site = at_site
         self._files = files
         self._guard = guard
         self._scope = scope
@@ -108,10 +111,12 @@ class RedoFiles:
                 log_signature=self._scope.signature,
             )
             database.file = await create_database_file(
-                self._files, path, header, self._guard, self._on_event, self._is_out_of_space
+                self._files, path, header, self._guard, self._on_event, self._is_out_of_space, self._at_site
             )
         else:
-            database.file = await open_database_file(self._files, path, self._guard, self._on_event, self._is_out_of_space)
+            database.file = await open_database_file(
+                self._files, path, self._guard, self._on_event, self._is_out_of_space, self._at_site
+            )
         self._check_header(database)
         await self._mend_torn_pages(database)
         header = database.file.header

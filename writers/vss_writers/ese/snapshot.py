@@ -15,16 +15,18 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from vss_writers.ese.backup_chain import check_full_backups, check_unbroken_logs, header_changes
+from vss_writers.ese.backup_chain import check_full_backups, check_unbroken_logs, first_to_copy
+from vss_writers.ese.backup_record import SCOPES, record_backup
 from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import is_same_path
 from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, LogTime
 from vss_writers.ese.layout import BackupType
-from vss_writers.ese.log_file import NEVER, NOWHERE
+from vss_writers.ese.log_file import NOWHERE
 from vss_writers.ese.log_reader import LogDirectory, list_logs
-from vss_writers.ese.log_records import Backup2, BackupPhase, BackupScope
+from vss_writers.ese.log_records import Backup2, BackupPhase
 from vss_writers.ese.truncation import OtherDatabase, SnapshotKind, TruncationPlan, plan_truncation
+from vss_writers.ese.truncation_files import TruncationResult, delete_logs
 
 if TYPE_CHECKING:
     from vss_writers.ese.attached_database import Database
@@ -47,12 +49,6 @@ class SnapshotState(Enum):
     LOGS_TRUNCATED = "logs truncated"
 
 
-_SCOPES = {
-    SnapshotKind.FULL: BackupScope.FULL,
-    SnapshotKind.INCREMENTAL: BackupScope.INCREMENTAL,
-    SnapshotKind.COPY: BackupScope.COPY,
-    SnapshotKind.DIFFERENTIAL: BackupScope.DIFFERENTIAL,
-}
 _STARTING = {SnapshotKind.FULL: 2005, SnapshotKind.INCREMENTAL: 2008, SnapshotKind.COPY: 2009, SnapshotKind.DIFFERENTIAL: 2010}
 
 
@@ -75,14 +71,6 @@ class FreezeInfo:
     generation_last: int
     checkpoint_generation: int
     databases: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TruncationResult:
-    """What truncation did: the plan and the files that are gone, lowest first."""
-
-    plan: TruncationPlan
-    removed: tuple[str, ...]
 
 
 class Snapshots:
@@ -129,6 +117,8 @@ class Snapshots:
         self._instance.check_running()
         if self.state is not SnapshotState.START:
             raise JetError(JetCode.OSSnapshotNotAllowed, f"a snapshot is {self.state.value}")
+        if self._instance.backup.is_running:
+            raise JetError(JetCode.OSSnapshotNotAllowed, "a streaming backup is in progress")
         if kind.is_incremental and self._instance.parameters.circular:
             raise JetError(JetCode.InvalidBackup, "circular logging is on")
         selected = None if databases is None else tuple(databases)
@@ -182,6 +172,10 @@ class Snapshots:
         await self._resume()
         self._instance.emit(EngineEvent(2003, "the freeze has ended"))
 
+    def recall(self, kind: SnapshotKind, info: FreezeInfo) -> None:
+        """Stand where ``thaw`` left a snapshot whose machine was suspended since; the log goes on behind what it fixed."""
+        self._kind, self.freeze_info, self.state = kind, info, SnapshotState.THAWED
+
     async def time_out(self, after_ms: int) -> None:
         """Give up a freeze that lasted too long; with none going on nothing happens."""
         if self.state is not SnapshotState.FROZEN:
@@ -200,28 +194,16 @@ class Snapshots:
 
         Raises:
             JetError: ``OSSnapshotInvalidSequence`` out of order and for copy and differential backups;
-                ``DeleteBackupFileFail`` where a file cannot be deleted; calling it again goes on from there.
+                ``DeleteBackupFileFail`` where a file cannot be deleted; calling it again goes on from there. ``DiskIO`` where
+                the log directory cannot be read or made durable.
         """
         self._check(snapshot_id, SnapshotState.THAWED)
         if not self._kind.truncates:
             raise JetError(JetCode.OSSnapshotInvalidSequence, f"a {self._kind.value} backup does not truncate logs")
         self._instance.check_running()
-        plan, paths = await self._plan(all_databases_attached=all_databases_attached)
-        removed: list[str] = []
-        for path in paths:
-            try:
-                await self._instance.files.remove(path)
-            except Exception as error:
-                raise JetError(JetCode.DeleteBackupFileFail, str(error), path=path) from error
-            removed.append(path)
-        await self._instance.files.sync()
-        values = (("first", plan.remove_first), ("last", plan.remove_last))
-        if removed:
-            self._instance.emit(EngineEvent(224, f"logs were deleted: {plan.reason}", values=values))
-        else:
-            self._instance.emit(EngineEvent(225, f"no log could be deleted: {plan.reason}"))
+        result = await delete_logs(self._instance, lambda logs: self._plan(logs, all_databases_attached=all_databases_attached))
         self.state = SnapshotState.LOGS_TRUNCATED
-        return TruncationResult(plan, tuple(removed))
+        return result
 
     async def end(self, *, success: bool, snapshot_id: int | None = None) -> None:
         """Finish; with success the headers of the databases in the backup say so.
@@ -269,27 +251,15 @@ class Snapshots:
         closed = instance.generation
         if not instance.parameters.circular:
             await instance.stream.roll_over()
-        first = await self._first_to_copy(checkpoint)
+        first = first_to_copy(
+            self._kind, self._headers(self._selected), await self._logs(), checkpoint=checkpoint, current=instance.generation
+        )
         details = BackupInfo(NOWHERE, time, first, closed)
-        record = Backup2(BackupPhase.PREPARE_LOGS, BackupType.OS_SNAPSHOT, _SCOPES[self._kind], 0, details)
+        record = Backup2(BackupPhase.PREPARE_LOGS, BackupType.OS_SNAPSHOT, SCOPES[self._kind], 0, details)
         mark = await instance.stream.append(record.pack())
         await instance.stream.flush()
         paths = tuple(database.path for database in instance.databases)
         return FreezeInfo(mark, time, first, closed, checkpoint, paths)
-
-    async def _first_to_copy(self, checkpoint: int) -> int:
-        if not self._kind.is_incremental:
-            return checkpoint
-        logs = await list_logs(
-            self._instance.files, self._instance.parameters.log_directory, self._instance.parameters.base_name
-        )
-        lowest = logs.lowest if logs.lowest is not None else self._instance.generation
-        if self._kind is SnapshotKind.DIFFERENTIAL:
-            # A differential reaches back to the last full backup only, although older logs may still be there.
-            return max(
-                lowest, 1 + min((database.header.full_previous.generation_high for database in self._backed_up()), default=0)
-            )
-        return lowest
 
     async def _resume(self) -> None:
         """Let the writer go; a stream that is down leaves the headers as they are."""
@@ -300,17 +270,16 @@ class Snapshots:
         finally:
             instance.writer.release()
 
-    async def _plan(self, *, all_databases_attached: bool) -> tuple[TruncationPlan, list[str]]:
+    def _plan(self, logs: LogDirectory, *, all_databases_attached: bool) -> TruncationPlan:
         instance = self._instance
         assert self.freeze_info is not None, "truncation without a freeze"
-        logs = await self._logs()
         backed_up = [database.path for database in self._backed_up()]
         others = [
             OtherDatabase(database.path, database.header.full_previous.generation_high)
             for database in instance.databases
             if database.path not in backed_up
         ]
-        plan = plan_truncation(
+        return plan_truncation(
             self._kind,
             lowest=logs.lowest or 0,
             highest=logs.highest or 0,
@@ -320,8 +289,6 @@ class Snapshots:
             all_databases_attached=all_databases_attached,
             is_circular=instance.parameters.circular,
         )
-        chosen = [path for generation, path in logs.archived.items() if plan.remove_first <= generation <= plan.remove_last]
-        return plan, chosen
 
     async def _write_backup_infos(self) -> None:
         """Record the backup: log record, headers, checkpoint file."""
@@ -329,28 +296,14 @@ class Snapshots:
         info = self.freeze_info
         assert info is not None, "backup finished without a freeze"
         backup = BackupInfo(info.mark, info.time, info.generation_first, info.generation_last)
-        async with instance.writer:
-            instance.check_running()
-            for database in self._backed_up():
-                record = Backup2(
-                    BackupPhase.UPDATE, BackupType.OS_SNAPSHOT, _SCOPES[self._kind], database.dbid, backup, database.path
-                )
-                await instance.stream.append(record.pack())
-            await instance.stream.flush()
-            for database in self._backed_up():
-                await database.pages.file.change_header(**header_changes(self._kind, backup))
-            if self._kind is SnapshotKind.FULL:
-                await instance.checkpointer.note_backup(
-                    full_backup_position=info.mark,
-                    full_backup_time=info.time,
-                    last_full_backup_checkpoint=LogPosition(info.checkpoint_generation, 0, 0),
-                    incremental_backup_position=NOWHERE,
-                    incremental_backup_time=NEVER,
-                )
-            elif self._kind is SnapshotKind.INCREMENTAL:
-                await instance.checkpointer.note_backup(
-                    incremental_backup_position=info.mark, incremental_backup_time=info.time
-                )
+        await record_backup(
+            instance,
+            self._backed_up,
+            backup,
+            kind=self._kind,
+            backup_type=BackupType.OS_SNAPSHOT,
+            checkpoint_generation=info.checkpoint_generation,
+        )
 
     async def _logs(self) -> LogDirectory:
         parameters = self._instance.parameters

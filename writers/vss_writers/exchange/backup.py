@@ -8,13 +8,17 @@ whichever comes first; operations never wait longer than the store's own limit, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
 
 from vss.documents import BackupType
-from vss.errors import VolumeError
+from vss.errors import VolumeError, WriterError
 from vss.ids import Guid
 from vss_writers.ese.errors import JetError
 from vss_writers.ese.instance import Instance
+from vss_writers.ese.snapshot import FreezeInfo
 from vss_writers.ese.truncation import SnapshotKind
 
 KINDS = {
@@ -46,6 +50,36 @@ class GroupBackup:
         self._on_failure = on_failure
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.Task[None] | None = None
+
+    def memory(self) -> dict[str, Any]:
+        """Return, JSON-ready, what the engine's snapshot has fixed."""
+        return {"kind": self.kind.value, "freeze": msgspec.to_builtins(self.instance.snapshot.freeze_info)}
+
+    @classmethod
+    def recalled(
+        cls,
+        session_id: Guid,
+        memory: Mapping[str, Any],
+        instance: Instance,
+        *,
+        freeze_limit_s: float,
+        on_failure: Callable[[str], None],
+    ) -> GroupBackup:
+        """Return the backup that ``memory`` tells of, on the engine that runs now.
+
+        Raises:
+            WriterError: the memory is damaged, or the engine's log does not go on behind it.
+        """
+        try:
+            kind, info = SnapshotKind(memory["kind"]), msgspec.convert(memory["freeze"], FreezeInfo)
+        except (KeyError, ValueError) as error:
+            raise WriterError(f"what was remembered of the backup is damaged: {error}") from error
+        if instance.generation <= info.generation_last:
+            raise WriterError(
+                f"the log is at generation {instance.generation:#x}, expected one behind {info.generation_last:#x}"
+            )
+        instance.snapshot.recall(kind, info)
+        return cls(session_id, kind, instance, freeze_limit_s=freeze_limit_s, on_failure=on_failure)
 
     def prepare(self) -> None:
         """Prepare the engine; raises as ``Snapshots.prepare``."""

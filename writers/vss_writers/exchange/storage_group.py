@@ -17,12 +17,14 @@ from typing import Any
 from vss.errors import BadStateError, NotFoundError, VolumeError, VolumeFullError, VssError
 from vss.events import DatabaseDismounted, DatabaseMounted, RecoveryFinished
 from vss.plugins.hosts import WriterHost
+from vss.ports import no_faults
 from vss_writers.ese.attached_database import Database, InstanceTable
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import is_out_of_space
 from vss_writers.ese.instance import Instance
 from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.parameters import InstanceParameters
+from vss_writers.ese.sites import Work, just_do
 from vss_writers.exchange.directory import Directory
 from vss_writers.exchange.engine_events import EngineEvents
 from vss_writers.exchange.options import StorageGroupOptions
@@ -83,7 +85,11 @@ class StorageGroup:
             cache_pages=options.cache_pages,
             computer_name=self.host.machine_name,
             is_out_of_space=lambda error: isinstance(error, VolumeFullError) or is_out_of_space(error),
+            at_site=just_do if self.host.ports.faults is no_faults else self._at_site,
         )
+
+    async def _at_site(self, site: str, work: Work, /, **selectors: str) -> Any:
+        return await self.host.ports.faults(site, work, writer=self.host.name, **selectors)
 
     def wall_clock(self) -> datetime:
         """The machine's wall clock, as the engine stamps with it."""

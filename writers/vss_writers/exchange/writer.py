@@ -38,6 +38,7 @@ from vss_writers.ese.instance import Instance
 from vss_writers.ese.snapshot import FREEZE_TIMEOUT_STORE_S
 from vss_writers.exchange.backup import KINDS, GroupBackup
 from vss_writers.exchange.metadata import components_of, directories_needed
+from vss_writers.exchange.operator import operate
 from vss_writers.exchange.options import parse_options
 from vss_writers.exchange.refusals import as_refusal
 from vss_writers.exchange.restore_logs import set_logs_aside
@@ -78,6 +79,7 @@ class ExchangeWriter(Writer):
 
     async def start(self) -> None:
         """Mount the group; one that cannot be mounted stays down, as a mail server does, and says so in the event log."""
+        self._backup = None  # what was in progress lived in the memory of the process before
         self._log.write(WRITER_STARTED, "the writer has started")
         try:
             await self.group.start()
@@ -97,6 +99,10 @@ class ExchangeWriter(Writer):
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts."""
         return self.group.describe()
+
+    async def operate(self, action: str, options: Mapping[str, Any]) -> None:
+        """Do what an administrator of the store does; see ``vss_writers.exchange.operator``."""
+        await operate(self.group, action, options)
 
     # -- metadata --------------------------------------------------------------------------------------------------------------
 
@@ -185,6 +191,22 @@ class ExchangeWriter(Writer):
         """Forget the session; a snapshot that nobody completed is given up and no log goes."""
         async with self._step(Step.BACKUP_SHUTDOWN):
             await self._end(context)
+
+    def backup_memory(self, session_id: UUID) -> dict[str, Any] | None:
+        """What a thawed snapshot has fixed; nothing where the group went down since, for its engine knew it."""
+        backup = self._backup
+        if backup is None or backup.session_id != session_id or backup.instance is not self.group.instance:
+            return None
+        return backup.memory()
+
+    async def recall_backup(self, session_id: UUID, memory: Mapping[str, Any]) -> None:
+        """Let the engine that runs now know of the snapshot."""
+        instance = self.group.instance
+        if instance is None:
+            raise WriterError(f"storage group '{self.group.name}' is dismounted")
+        self._backup = GroupBackup.recalled(
+            session_id, memory, instance, freeze_limit_s=self.freeze_timeout_s, on_failure=self.group.take_down
+        )
 
     async def _complete(self, context: WriterContext) -> None:
         backup = self._own_backup(context)
