@@ -1,6 +1,7 @@
 """Fills the generated parts of the documentation: ``python docs/refresh.py``. A test compares them with what they come from.
 
-README.md: an excerpt of the demo's output, and the writer's state diagram. docs/states.md and docs/exit-codes.md: whole pages.
+README.md: an excerpt of the demo's output, and the writer's state diagram. docs/states.md, docs/exit-codes.md and docs/failures.md:
+whole pages.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from click.testing import CliRunner
 
 from vss.cli.exit_codes_page import page
 from vss.machines import diagram, writer
+from vss.scenarios.catalogue import entries
+from vss.scenarios.catalogue_page import catalogue_page
 
 ROOT = Path(__file__).parent.parent
 EXCERPT_LINES = 46
@@ -51,6 +54,7 @@ def main() -> None:
     readme.write_text(filled_readme(text, excerpt=demo_excerpt(), states=writer_diagram()), "utf-8")
     (ROOT / "docs" / "states.md").write_text(diagram.document(), "utf-8")
     (ROOT / "docs" / "exit-codes.md").write_text(page(), "utf-8")
+    (ROOT / "docs" / "failures.md").write_text(catalogue_page(entries()), "utf-8")
 
 
 if __name__ == "__main__":

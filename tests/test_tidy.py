@@ -25,12 +25,14 @@ SHELVES = {
 
 # Lower layers first; a module imports from layers below its own and from its own package. The words may use one another.
 LAYERS = (
-    {"hresult", "exit_codes", "errors", "ids", "events", "ports", "interrupts"},
+    {"hresult", "exit_codes", "errors", "ids", "events", "check_events", "ports", "io_faults", "interrupts", "nearest"},
     {"documents", "machines", "observe", "simulation"},
     {"roles", "real"},
     {"plugins", "coordinator", "volumes"},
     {"lab"},
-    {"testing", "cli"},
+    {"scenarios"},
+    {"testing", "exploration"},
+    {"cli"},
     {"__init__", "__main__"},
 )
 LAYER_OF = {piece: number for number, pieces in enumerate(LAYERS) for piece in pieces}

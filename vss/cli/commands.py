@@ -28,6 +28,9 @@ COMMANDS: dict[str, Declared] = {
     "admin resize shadowstorage": Declared("vss.cli.shadow_storage:resize_storage", "Change the maximum size."),
     "completion": Declared("vss.cli.completion:completion", "Print the shell's completion script."),
     "doctor": Declared("vss.cli.doctor:doctor", "What this machine can do, and why not."),
+    "faults list": Declared("vss.cli.faults:list_failures", "List the failures of the catalogue."),
+    "faults run": Declared("vss.cli.faults:run_failure", "Make a failure happen, or all of a pack, and check what must hold."),
+    "faults show": Declared("vss.cli.faults:show_failure", "Tell what a failure is and whether to try again."),
     "lab check": Declared("vss.cli.lab:check", "Check what must hold at rest."),
     "lab create": Declared("vss.cli.lab:create", "Make a lab in DIRECTORY, which must be empty or missing."),
     "lab flip-bit": Declared("vss.cli.lab:flip_bit", "Flip one bit on the disk under the file PATH."),
@@ -36,7 +39,8 @@ COMMANDS: dict[str, Declared] = {
     "lab run": Declared("vss.cli.lab:run", "Let the workloads work, in virtual time."),
     "lab show": Declared("vss.cli.lab:show", "What the machine is made of and what state it is in."),
     "plugins": Declared("vss.cli.plugins:plugins", "What is loaded, blocked and broken."),
-    "schema": Declared("vss.cli.schema:schema", "Print a JSON Schema: of events, of labs, of command output."),
+    "run": Declared("vss.cli.scenario:run", "Run a scenario file: a lab, a method, faults, expectations."),
+    "schema": Declared("vss.cli.schema:schema", "Print a JSON Schema: of events, of labs, of scenarios, of command output."),
 }
 
 GROUPS: dict[str, str] = {
@@ -45,6 +49,7 @@ GROUPS: dict[str, str] = {
     "admin delete": "Delete shadow copies, or their storage.",
     "admin list": "List writers, providers, shadows, volumes.",
     "admin resize": "Resize shadow copy storage.",
+    "faults": "The catalogue of failures: list, read, make them happen.",
     "lab": "Make a machine, look at it, let it run, break it, repair it.",
     "shadow": "Shadow copies in images and labs: list, export, verify, expose, revert.",
 }

@@ -13,6 +13,7 @@ SCHEMAS: dict[str, str] = {
     "cli": "vss.cli.output:json_schema",
     "event": "vss.observe.jsonl:json_schema",
     "lab": "vss.lab.configuration:configuration_schema",
+    "scenario": "vss.scenarios.scenario:scenario_schema",
 }
 """Name on the command line and the function that returns the schema."""
 
@@ -21,9 +22,10 @@ SCHEMAS: dict[str, str] = {
 @json_option
 @click.argument("name", type=click.Choice(sorted(SCHEMAS)))
 def schema(as_json: bool, name: str) -> None:
-    """Print a JSON Schema: of events, of labs, of command output.
+    """Print a JSON Schema: of events, of labs, of scenarios, of command output.
 
-    ``event`` is one line of an event log, ``lab`` the file lab.toml, ``cli`` an object that a command prints with --json. The
+    ``event`` is one line of an event log, ``lab`` the file lab.toml, ``scenario`` a
+    file for 'vss run', ``cli`` an object that a command prints with --json. The
     schema is JSON anyway; --json prints it on one line.
     """
     module_name, _, attribute = SCHEMAS[name].partition(":")

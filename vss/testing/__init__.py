@@ -1,6 +1,71 @@
-"""What authors of roles test with: stub roles that record and misbehave on demand. Imports no test framework."""
+"""What authors of roles test with: contract suites, stub roles that misbehave on demand, simulated runs, generators of plans.
 
-from vss.testing.scene import Scene
-from vss.testing.stubs import StubFiles, StubProvider, StubVolume, StubWriter, stub_guid
+Nothing here needs a test framework but ``pytest_plugin`` (pytest) and ``strategies`` (Hypothesis). The names below are imported
+at first use: the pytest plugin lives in this package, and a run that never touches a snapshot must not pay for it.
+"""
 
-__all__ = ["Scene", "StubFiles", "StubProvider", "StubVolume", "StubWriter", "stub_guid"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vss.testing.contracts.provider import ProviderContract
+    from vss.testing.contracts.verifier import VerifierContract
+    from vss.testing.contracts.writer import WriterContract
+    from vss.testing.instant_provider import InstantProvider
+    from vss.testing.scene import Scene
+    from vss.testing.simulated import SimulatedRun, Simulator, every_fault, vss_every_fault, vss_sim_test
+    from vss.testing.stubs import StubFiles, StubProvider, StubVolume, StubWriter, stub_guid
+
+__all__ = [
+    "InstantProvider",
+    "ProviderContract",
+    "Scene",
+    "SimulatedRun",
+    "Simulator",
+    "StubFiles",
+    "StubProvider",
+    "StubVolume",
+    "StubWriter",
+    "VerifierContract",
+    "WriterContract",
+    "every_fault",
+    "stub_guid",
+    "vss_every_fault",
+    "vss_sim_test",
+]
+
+_HOME = {
+    "InstantProvider": "vss.testing.instant_provider",
+    "ProviderContract": "vss.testing.contracts.provider",
+    "Scene": "vss.testing.scene",
+    "SimulatedRun": "vss.testing.simulated",
+    "Simulator": "vss.testing.simulated",
+    "StubFiles": "vss.testing.stubs",
+    "StubProvider": "vss.testing.stubs",
+    "StubVolume": "vss.testing.stubs",
+    "StubWriter": "vss.testing.stubs",
+    "VerifierContract": "vss.testing.contracts.verifier",
+    "WriterContract": "vss.testing.contracts.writer",
+    "every_fault": "vss.testing.simulated",
+    "stub_guid": "vss.testing.stubs",
+    "vss_every_fault": "vss.testing.simulated",
+    "vss_sim_test": "vss.testing.simulated",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'vss.testing' has no attribute '{name}'")
+    import importlib
+
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

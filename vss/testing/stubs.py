@@ -82,6 +82,7 @@ class StubWriter(Writer):
         return WriterMetadata(
             writer_id=self.writer_class_id,
             instance_id=self.instance_id,
+            instance_name=self.instance_name,
             friendly_name=self.name,
             usage=UsageType.USER_DATA,
             source=SourceType.OTHER,

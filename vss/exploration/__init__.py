@@ -1,0 +1,1 @@
+"""Exploration: sweeps of single faults, campaigns of seeded runs, interleavings; shrinking and replaying what they find."""

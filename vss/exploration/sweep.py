@@ -1,0 +1,254 @@
+"""The sweep: every point of a clean run × every effect that makes sense there × once and always, each in a run of its own.
+
+Enumerating comes before sampling: single faults are few and can all be tried (SQLite, "How SQLite Is Tested", section 3.2, does
+the same with allocations and I/O). Sites of roles and steps are tried at every visit; effects on media, of which a run has
+hundreds, at the first, the middle and the last visit of each point unless all are asked for, and the table says how many were
+left out. Sites that are not passed by anybody (a clock, a service) are tried once per step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import resources
+from itertools import combinations
+
+import msgspec
+
+from vss.exploration.coverage import Coverage, coverage_of
+from vss.exploration.points import Point, clean_run, is_medium
+from vss.exploration.trials import Trial, TrialResult, Violation
+from vss.exploration.workers import Crew
+from vss.simulation.fault_site_kinds import Passage
+from vss.simulation.fault_sites import FAULT_SITES, EffectForm, applicable_effects
+from vss.simulation.fault_words import EFFECT_WORDS
+
+UNSTRUCK_STEPS = ("heal", "again", "check", "fresh")
+"""Steps that are there to show that all is well after a fault: no fault is put there."""
+PAIR_EFFECTS = ("fail", "fail-after", "hang", "lie", "crash", "drop", "late", "torn", "lose")
+_CRASH_RESTARTS = ("", " restart=0s")
+
+
+class Cell(msgspec.Struct, kw_only=True):
+    """One row of the table: a site.
+
+    Attributes:
+        site: its name.
+        points: points of the clean run at that site.
+        visits: how often the clean run passed it.
+        tried: visits that were struck.
+        effects: forms of effects tried.
+        runs: trials.
+        outcomes: how many by outcome.
+        violations: trials with at least one.
+    """
+
+    site: str
+    points: int = 0
+    visits: int = 0
+    tried: int = 0
+    effects: int = 0
+    runs: int = 0
+    outcomes: dict[str, int] = msgspec.field(default_factory=dict)
+    violations: int = 0
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A violation, with the first trial that showed it.
+
+    Attributes:
+        violation: the first of its kind.
+        trial: what was run.
+        trials: how many showed it.
+    """
+
+    violation: Violation
+    trial: Trial
+    trials: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep found. The same bytes for the same scenario and code, however many workers did it.
+
+    Attributes:
+        kind: "single", "pairs", "crash" or "power-loss".
+        scenario: its title.
+        runs: trials done.
+        violations: trials with at least one violation.
+        findings: kinds of violations, in order of first appearance.
+        cells: by site, in the order of the table of sites.
+        not_tabled: sites of the clean run that the table of sites does not have; nothing was tried there.
+        coverage: what was reached.
+        digest: of all results, to compare two sweeps.
+    """
+
+    kind: str
+    scenario: str
+    runs: int
+    violations: int
+    findings: tuple[Finding, ...]
+    cells: tuple[Cell, ...]
+    not_tabled: tuple[str, ...]
+    coverage: Coverage
+    digest: str
+
+
+def shipped(name: str) -> str:
+    """Return the text of a scenario that comes with this package: "default" or "pairs"."""
+    return (resources.files("vss.exploration") / "scenarios" / f"{name}.toml").read_text("utf-8")
+
+
+# -- what is tried -------------------------------------------------------------------------------------------------------------
+
+
+def points_of(crew: Crew) -> list[Point]:
+    """Return the points of the clean run that a sweep strikes. Raises ``ConfigurationError`` where that run is not clean."""
+    _, points = clean_run(crew.explorer.scenario, crew.registry)
+    return [point for point in points if point.step and point.step not in UNSTRUCK_STEPS]
+
+
+def visits_tried(point: Point, *, all_visits: bool) -> list[int]:
+    """Return which visits of a point are struck."""
+    if all_visits or not is_medium(point):
+        return list(range(1, point.visits + 1))
+    return sorted({1, (point.visits + 1) // 2, point.visits})
+
+
+def single_trials(points: Sequence[Point], seed: int, *, all_visits: bool = False) -> Iterator[tuple[str, EffectForm, Trial]]:
+    """Yield site, effect and trial of every single fault."""
+    for point in points:
+        if point.known is None:
+            continue
+        for form in applicable_effects(point.site):
+            for nth in (*visits_tried(point, all_visits=all_visits), None):
+                yield point.site, form, Trial(seed=seed, faults=(point.fault(form.text, nth),))
+    for step in dict.fromkeys(point.step for point in points):
+        for site in FAULT_SITES:
+            if site.passage is Passage.WORLD:
+                for form in applicable_effects(site):
+                    yield site.name, form, Trial(seed=seed, faults=((step, f"fault {site.name} {form}"),))
+
+
+def crash_trials(points: Sequence[Point], seed: int) -> Iterator[tuple[str, EffectForm, Trial]]:
+    """Yield a crash before, during and after each visit: of roles with and without a restart, and with one of the machine."""
+    for point in points:
+        if point.known is None or "crash" not in point.known.effects:
+            continue
+        is_called = point.known.passage is Passage.CALL
+        where = ("before", "after") if point.known.passage is Passage.IO else ("before", "during", "after")
+        texts = [f"crash={when}{rest}" for when in where for rest in (_CRASH_RESTARTS if is_called else ("",))]
+        for text in texts:
+            form = EffectForm(text, EFFECT_WORDS["crash"].visibility)
+            for nth in visits_tried(point, all_visits=False):
+                faults = (point.fault(text, nth),)
+                yield point.site, form, Trial(seed=seed, faults=faults)
+                if "restart" not in text:
+                    yield point.site, form, Trial(seed=seed, faults=faults, reboot_after=point.step)
+
+
+def pair_trials(points: Sequence[Point], seed: int) -> Iterator[tuple[str, EffectForm, Trial]]:
+    """Yield every pair of single faults, each once, one form of each effect; the row is that of the first fault's site."""
+    singles: list[tuple[str, EffectForm, tuple[str, str]]] = []
+    for point in points:
+        if point.known is None or is_medium(point):
+            continue
+        words = dict.fromkeys(form.effect for form in applicable_effects(point.site) if form.effect in PAIR_EFFECTS)
+        for word in words:
+            form = next(each for each in applicable_effects(point.site) if each.effect == word)
+            singles.append((point.site, form, point.fault(form.text, 1)))
+    for (site, form, first), (_, _, second) in combinations(singles, 2):
+        yield site, form, Trial(seed=seed, faults=(first, second))
+
+
+# -- the sweep -----------------------------------------------------------------------------------------------------------------
+
+
+def sweep(
+    crew: Crew, kind: str, points: Sequence[Point], trials: Iterable[tuple[str, EffectForm, Trial]]
+) -> tuple[Report, list[tuple[Trial, TrialResult]]]:
+    """Do all trials and report; also return the trials with violations, in order."""
+    tally = _Tally(points)
+    bad: list[tuple[Trial, TrialResult]] = []
+    labels: list[tuple[str, EffectForm]] = []
+
+    def unlabelled() -> Iterator[Trial]:
+        for site, form, trial in trials:
+            labels.append((site, form))
+            yield trial
+
+    for number, (trial, result) in enumerate(crew.run(unlabelled())):
+        tally.add(*labels[number], trial, result)
+        if result.violations:
+            bad.append((trial, result))
+    return tally.report(kind, crew.explorer.scenario.title), bad
+
+
+class _Tally:
+    """Counts results."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._cells: dict[str, Cell] = {site.name: Cell(site=site.name) for site in FAULT_SITES}
+        self._forms: dict[str, dict[str, None]] = {}
+        self._struck: dict[str, dict[str, None]] = {}
+        self._findings: dict[str, Finding] = {}
+        self._coverage: dict[str, int] = {}
+        self._runs = self._violations = 0
+        self._digest = _Digest()
+        self._not_tabled = tuple(dict.fromkeys(point.site for point in points if point.known is None))
+        for point in points:
+            if point.known is not None:
+                self._cells[point.site].points += 1
+                self._cells[point.site].visits += point.visits
+
+    def add(self, site: str, form: EffectForm, trial: Trial, result: TrialResult) -> None:
+        cell = self._cells[site]
+        cell.runs += 1
+        cell.outcomes[result.outcome] = cell.outcomes.get(result.outcome, 0) + 1
+        self._forms.setdefault(site, {})[form.text] = None
+        where = trial.faults[0][1].removesuffix(form.text)
+        if "nth:" in where:
+            self._struck.setdefault(site, {})[trial.faults[0][0] + where] = None
+        self._runs += 1
+        self._digest.add(result)
+        for each in result.cells:
+            self._coverage[each] = self._coverage.get(each, 0) + 1
+        if result.violations:
+            cell.violations += 1
+            self._violations += 1
+        for violation in {each.key: each for each in reversed(result.violations)}.values():
+            known = self._findings.get(violation.key)
+            if known is None:
+                self._findings[violation.key] = Finding(violation=violation, trial=trial, trials=1)
+            else:
+                self._findings[violation.key] = msgspec.structs.replace(known, trials=known.trials + 1)
+
+    def report(self, kind: str, title: str) -> Report:
+        for site, cell in self._cells.items():
+            cell.effects = len(self._forms.get(site, {}))
+            cell.tried = len(self._struck.get(site, {}))
+        return Report(
+            kind=kind,
+            scenario=title,
+            runs=self._runs,
+            violations=self._violations,
+            findings=tuple(self._findings.values()),
+            cells=tuple(cell for cell in self._cells.values() if cell.runs or cell.visits),
+            not_tabled=self._not_tabled,
+            coverage=coverage_of(self._coverage),
+            digest=self._digest.text,
+        )
+
+
+class _Digest:
+    """A digest over results, in order."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, result: TrialResult) -> None:
+        self._hash.update(result.digest.encode())
+        self._hash.update(msgspec.json.encode(result.violations))
+
+    @property
+    def text(self) -> str:
+        return self._hash.hexdigest()

@@ -1,0 +1,300 @@
+"""One trial: a scenario with a plan and a schedule, run and judged. All of it is data, so that it can be done anywhere.
+
+Beside the invariants a trial is judged by the clean run: a fault may spoil the step that it strikes, and the steps that build
+on a step that failed; every other step must end as it does without the fault, and what a backup that reported success gives
+back must be what was there. That is not asked of a plan that never heals (a role that stays dead), nor of silent faults of the
+live volumes' own media, which no backup can undo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from vss.errors import ConfigurationError, VssError
+from vss.events import FaultFired
+from vss.exploration.coverage import cells_of
+from vss.exploration.points import clean_run, parsed
+from vss.exploration.schedules import checked_order, choice_source
+from vss.nearest import nearest
+from vss.plugins.registry import Registry
+from vss.scenarios import Outcome, Scenario, StepOutcome, run_scenario
+from vss.scenarios.steps import Restart
+from vss.simulation import ChoiceSource, Order, RecordedChoices
+from vss.simulation.fault_grammar import Fault, parse_fault
+from vss.simulation.fault_words import EFFECT_WORDS, Visibility
+
+REBOOT = "reboot"
+_DURING = "during="
+MAX_STEPS = 400_000
+MAX_VIRTUAL_S = 30 * 86400.0
+_LIVE_MEDIA = ("volume", "store", "diffarea", "page", "log", "checkpoint")
+KILLED = "killed"
+_REFERENCES = ("of", "previous", "set", "step")
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run.
+
+    Attributes:
+        seed: of every random stream.
+        faults: step ("" for the whole run) and line of each.
+        order: "fifo", "jitter" or "any".
+        choices: as ``vss.exploration.schedules`` reads it.
+        reboot_after: the step after which the machine is restarted in addition; "" for none.
+    """
+
+    seed: int = 1
+    faults: tuple[tuple[str, str], ...] = ()
+    order: str = Order.FIFO.value
+    choices: str = ""
+    reboot_after: str = ""
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One thing that must never be.
+
+    Attributes:
+        kind: "invariant", "run" (it did not end), "recovery" (after the fault), "content" (what is there at the end).
+        name: the invariant's id, the step, or the error's class.
+        message: one sentence.
+    """
+
+    kind: str
+    name: str
+    message: str
+
+    @property
+    def key(self) -> str:
+        """What makes two of them the same finding."""
+        return f"{self.kind} {self.name}"
+
+
+class TrialResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a trial; the same bytes for the same trial and code.
+
+    Attributes:
+        violations: what must never be.
+        outcome: "violated", "reported" (a struck step says so), "absorbed" (nobody notices), "not struck".
+        endings: exit code of each step, -1 for a requestor that died.
+        strikes: of each fault.
+        picks: how many choices the schedule offered.
+        answers: those taken, where asked for: a violation's only.
+        cells: what was reached.
+        virtual_ns: length of the run.
+        digest: of its records.
+    """
+
+    violations: tuple[Violation, ...] = ()
+    outcome: str
+    endings: tuple[tuple[str, int], ...] = ()
+    strikes: tuple[int, ...] = ()
+    picks: int = 0
+    answers: tuple[int, ...] = ()
+    cells: tuple[str, ...] = ()
+    virtual_ns: int = 0
+    digest: str = ""
+
+
+class Explorer:
+    """Does trials on one scenario. Knows how the clean run ends, by seed."""
+
+    def __init__(self, scenario: Scenario, registry: Registry) -> None:
+        """Take the scenario; nothing runs yet."""
+        self.scenario = scenario
+        self._registry = registry
+        self._clean: dict[int, dict[str, int]] = {}
+
+    def clean_endings(self, seed: int) -> Mapping[str, int]:
+        """Return how each step ends without faults. Raises ``ConfigurationError`` where that is not clean."""
+        if seed not in self._clean:
+            outcome, _ = clean_run(self.scenario, self._registry, seed=seed)
+            self._clean[seed] = dict(_endings(outcome))
+        return self._clean[seed]
+
+    def outcome(self, trial: Trial, choices: ChoiceSource | None = None) -> Outcome:
+        """Run a trial and return all of it. Raises what ``run_scenario`` raises, and ``ConfigurationError`` for a bad plan."""
+        return run_scenario(
+            scenario_of(self.scenario, trial),
+            self._registry,
+            seed=trial.seed,
+            choices=_source(trial) if choices is None else choices,
+            order=Order(trial.order),
+            max_steps=MAX_STEPS,
+            max_virtual_s=MAX_VIRTUAL_S,
+        )
+
+    def run(self, trial: Trial, *, with_cells: bool = True) -> TrialResult:
+        """Run a trial and judge it; whatever goes wrong with the run itself is a violation."""
+        clean = self.clean_endings(self.scenario.seed)
+        source = _source(trial)
+        recorded = None if source is None else RecordedChoices(source)
+        try:
+            outcome = self.outcome(trial, recorded)
+        except VssError as error:
+            return _broken(error, error.message)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a run that ends by any exception is what a trial looks for
+            return _broken(error, str(error))
+        violations = tuple(judge(scenario_of(self.scenario, trial), clean, outcome))
+        strikes = tuple(each.strikes for each in outcome.faults[len(self.scenario.faults) :])
+        endings = _endings(outcome)
+        if violations:
+            word = "violated"
+        elif not any(strikes):
+            word = "not struck"
+        else:
+            word = "absorbed" if all(clean.get(step, 0) == code for step, code in endings) else "reported"
+        return TrialResult(
+            violations=violations,
+            outcome=word,
+            endings=endings,
+            strikes=strikes,
+            picks=0 if recorded is None else len(recorded.answers),
+            answers=tuple(recorded.answers) if recorded is not None and violations else (),
+            cells=cells_of(outcome, word) if with_cells else (),
+            virtual_ns=outcome.virtual_ns,
+            digest=outcome.digest,
+        )
+
+
+def scenario_of(scenario: Scenario, trial: Trial) -> Scenario:
+    """Return the scenario with the trial's faults, and its restart of the machine, in it."""
+    method = list(scenario.method)
+    if trial.reboot_after:
+        place = next(index for index, step in enumerate(method) if step.name == trial.reboot_after)
+        method.insert(place + 1, Restart(name=REBOOT))
+    if not trial.faults and not trial.reboot_after:
+        return scenario
+    return msgspec.structs.replace(
+        scenario, method=tuple(method), faults=(*scenario.faults, *parsed(trial.faults)), lets_faults_rest=True
+    )
+
+
+def trial_of(scenario: Scenario, *, seed: int, faults: Sequence[str], order: str, choices: str, reboot_after: str) -> Trial:
+    """Return the trial that the words of a command line describe; a fault may begin with ``during=STEP``.
+
+    Raises:
+        ConfigurationError: a word means nothing, or names no step.
+    """
+    checked_order(order, choices)
+    names = [step.name for step in scenario.method]
+    split: list[tuple[str, str]] = []
+    for each in faults:
+        first, _, rest = each.strip().partition(" ")
+        during = first.removeprefix(_DURING) if first.startswith(_DURING) else ""
+        split.append((during, str(parse_fault(rest if during else each))))
+    for name in (*(during for during, _ in split), reboot_after):
+        if name and name not in names:
+            raise ConfigurationError(f"{scenario.source}: no step is called '{name}'{nearest(name, names)}")
+    return Trial(seed=seed, faults=tuple(split), order=order, choices=choices, reboot_after=reboot_after)
+
+
+def replay_command(trial: Trial, scenario: str) -> str:
+    """Return the command that runs a trial on the scenario file ``scenario``, ready for a shell."""
+    words = ["vss", "run", scenario, "--seed", str(trial.seed)]
+    for during, line in trial.faults:
+        text = line.removeprefix("fault ")
+        words += ["--fault", f"during={during} {text}" if during else text]
+    if trial.order != Order.FIFO.value:
+        words += ["--order", trial.order]
+    if trial.choices:
+        words += ["--choices", trial.choices]
+    if trial.reboot_after:
+        words += ["--reboot-after", trial.reboot_after]
+    return shlex.join(words)
+
+
+def _source(trial: Trial) -> ChoiceSource | None:
+    return choice_source(trial.order, trial.choices, trial.seed)
+
+
+# -- judgement -----------------------------------------------------------------------------------------------------------------
+
+
+def judge(scenario: Scenario, clean: Mapping[str, int], outcome: Outcome) -> list[Violation]:
+    """Return what is not as it must be in a run with faults.
+
+    Args:
+        scenario: with the faults in it.
+        clean: how each step ends without them.
+        outcome: the run.
+    """
+    found = [Violation(each.kind, each.name, each.message) for each in outcome.violations()]
+    killed = any(step.error == KILLED for step in outcome.steps)
+    has_rebooted = any(step.step == REBOOT for step in outcome.steps)
+    struck = [fault for (_, fault), report in zip(scenario.faults, outcome.faults, strict=True) if report.strikes]
+    if not all(_is_judged(fault, is_healed=killed or has_rebooted) for fault in struck):
+        return [each for each in found if each.key != "run machine"]  # a dead role cannot be shut down in order
+    excused = _excused(scenario, outcome)
+    for step in outcome.steps:
+        expected = clean.get(step.step, 0)
+        if step.step not in excused and _ending(step) != expected:
+            kind = "content" if step.kind == "check" else "recovery"
+            found.append(
+                Violation(kind, step.step, f"ended with exit code {_ending(step)}{step.told}, expected {expected}: not struck")
+            )
+    restores = [step for step in outcome.steps if step.kind == "restore"]
+    if not restores or not _ending(restores[-1]):
+        found += [
+            Violation("content", each.name, each.message)
+            for each in outcome.shortfalls
+            if each.kind == "check" and each.name not in clean
+        ]
+    return found
+
+
+def _is_judged(fault: Fault, *, is_healed: bool) -> bool:
+    """Whether all but the struck step must go on as ever. A crash is over when the role is back, or was the requestor."""
+    role = fault.site.partition(".")[0]
+    if fault.effect == "crash" and not fault.parameter("restart") and not is_healed:
+        return False
+    silent = EFFECT_WORDS[fault.effect].visibility is Visibility.SILENT and fault.effect not in ("reorder", "jump", "duplicate")
+    return not (silent and role in _LIVE_MEDIA)
+
+
+def _excused(scenario: Scenario, outcome: Outcome) -> list[str]:
+    """Return the steps that may end otherwise: those that were struck, and those that build on one that failed."""
+    during = [report.during for report in outcome.faults if report.strikes]
+    excused = [
+        step.step
+        for step in outcome.steps
+        if step.step in during or any(isinstance(each.event, FaultFired) for each in step.records_of(outcome.records))
+    ]
+    failed = [step.step for step in outcome.steps if step.step in excused and _ending(step)]
+    for step in scenario.method:
+        if step.name not in excused and any(name in failed for name in _referenced(step)):
+            excused.append(step.name)
+            failed.append(step.name)
+    return excused
+
+
+def _referenced(step: object) -> list[str]:
+    names: list[str] = []
+    for key in _REFERENCES:
+        value = getattr(step, key, "")
+        names += [value] if isinstance(value, str) else list(value)
+    return names
+
+
+def _ending(step: StepOutcome) -> int:
+    return -1 if step.error == KILLED else step.exit_code
+
+
+def _endings(outcome: Outcome) -> tuple[tuple[str, int], ...]:
+    return tuple((step.step, _ending(step)) for step in outcome.steps)
+
+
+def _broken(error: BaseException, message: str) -> TrialResult:
+    return TrialResult(violations=(Violation("run", type(error).__name__, message),), outcome="violated")
+
+
+def merged_violations(results: Sequence[TrialResult]) -> dict[str, int]:
+    """Return how often each finding was made, by its key, in order of first appearance."""
+    counts: dict[str, int] = {}
+    for result in results:
+        for key in dict.fromkeys(violation.key for violation in result.violations):
+            counts[key] = counts.get(key, 0) + 1
+    return counts

@@ -1,0 +1,109 @@
+"""Doing many trials: in this process or in several, in the same order with the same bytes.
+
+A batch is JSON: the scenario's text and trials; so is what comes back. Nothing else crosses, neither code nor pickled objects
+of ours, so that a batch can go to any worker that has the same version installed. Invariant: results come in the order of the
+trials, whoever did them and whenever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import Protocol
+
+import msgspec
+
+from vss.exploration.trials import Explorer, Trial, TrialResult
+from vss.plugins import plugin_host
+from vss.plugins.registry import Registry
+from vss.scenarios import parse_scenario
+
+BATCH_TRIALS = 16
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is sent.
+
+    Attributes:
+        text: of the scenario file.
+        source: its name, for messages.
+        trials: to do, in order.
+        with_cells: whether to tell what was reached.
+    """
+
+    text: str
+    source: str
+    trials: tuple[Trial, ...]
+    with_cells: bool = True
+
+
+class Executor(Protocol):
+    """Where batches are done."""
+
+    def map(self, work: Callable[[bytes], bytes], batches: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield ``work(batch)`` of each, in order."""
+        ...
+
+
+class InlineExecutor:
+    """Does everything here and now."""
+
+    def map(self, work: Callable[[bytes], bytes], batches: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield ``work(batch)`` of each, in order."""
+        return map(work, batches)
+
+
+def do_batch(request: bytes) -> bytes:
+    """Do the trials of an encoded batch with the plugins of this process; return their encoded results."""
+    batch = msgspec.json.decode(request, type=Batch)
+    return _done(_explorer(batch.text, batch.source), batch)
+
+
+@lru_cache(maxsize=4)
+def _explorer(text: str, source: str) -> Explorer:
+    return Explorer(parse_scenario(text, source), plugin_host().registry)
+
+
+def _done(explorer: Explorer, batch: Batch) -> bytes:
+    return msgspec.json.encode([explorer.run(trial, with_cells=batch.with_cells) for trial in batch.trials])
+
+
+class Crew:
+    """Does trials of one scenario.
+
+    Args:
+        text: of the scenario file.
+        source: its name, for messages.
+        executor: where; here by default.
+        registry: of the roles; the process's plugins by default, and always where the executor has other processes.
+    """
+
+    def __init__(
+        self, text: str, source: str = "scenario", *, executor: Executor | None = None, registry: Registry | None = None
+    ) -> None:
+        """Parse the scenario; nothing runs yet."""
+        self._text = text
+        self._source = source
+        self._executor = InlineExecutor() if executor is None else executor
+        self.registry = plugin_host().registry if registry is None else registry
+        self.explorer = Explorer(parse_scenario(text, source), self.registry)
+
+    def run(self, trials: Iterable[Trial], *, with_cells: bool = True) -> Iterator[tuple[Trial, TrialResult]]:
+        """Yield each trial with its result, in order; trials are taken as they are needed."""
+        sent: list[tuple[Trial, ...]] = []
+
+        def requests() -> Iterator[bytes]:
+            remaining = iter(trials)
+            while part := tuple(islice(remaining, BATCH_TRIALS)):
+                sent.append(part)
+                batch = Batch(text=self._text, source=self._source, trials=part, with_cells=with_cells)
+                yield msgspec.json.encode(batch)
+
+        work = do_batch if not isinstance(self._executor, InlineExecutor) else self._do_here
+        for answer in self._executor.map(work, requests()):
+            results: Sequence[TrialResult] = msgspec.json.decode(answer, type=list[TrialResult])
+            yield from zip(sent.pop(0), results, strict=True)
+
+    def _do_here(self, request: bytes) -> bytes:
+        return _done(self.explorer, msgspec.json.decode(request, type=Batch))

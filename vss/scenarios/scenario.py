@@ -1,0 +1,190 @@
+"""The scenario file: what a person writes, parsed strictly; an unknown key, step or word is refused with the nearest known one.
+
+A scenario reads top to bottom as an experiment does: ``lab`` (the machine), ``steady_state`` (what is true before), ``method``
+(what is done, step by step), ``faults`` (what goes wrong meanwhile), ``expect`` (what must come of it). The invariants are
+checked in every run and need no word. Order of the sections after "Principles of Chaos Engineering" (principlesofchaos.org).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from vss.errors import ConfigurationError
+from vss.lab import LabConfiguration, template_text
+from vss.lab.configuration import configuration_of
+from vss.nearest import nearest
+from vss.scenarios.expectation import Expectation
+from vss.scenarios.failure import Failure
+from vss.scenarios.steps import AnyStep, Step
+from vss.simulation.fault_grammar import Fault, parse_fault
+
+SCHEMA = "vss.scenario/1"
+
+
+class SteadyState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is brought about before the method; the lab's check must then find nothing.
+
+    Attributes:
+        run_for: how long the workloads work first, such as "5m"; "" not at all.
+        check_at_end: whether the check must find nothing after the method, too.
+    """
+
+    run_for: str = ""
+    check_at_end: bool = True
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One experiment, checked.
+
+    Attributes:
+        title: one sentence.
+        description: as much as it takes.
+        seed: the root of every random stream, unless the run is given another.
+        lab: the machine; its own seed is not used.
+        steady_state: what is true before the method.
+        method: the steps, in order.
+        faults: what is injected: the step it is confined to ("" for the whole run) and the fault.
+        expect: what must come of it.
+        lets_faults_rest: whether a fault that never strikes is all right; it is a broken expectation otherwise.
+        source: where it was read from, for messages.
+        failure: of an entry of the catalogue: what the failure is.
+    """
+
+    title: str
+    description: str = ""
+    seed: int = 1
+    lab: LabConfiguration
+    steady_state: SteadyState = SteadyState()
+    method: tuple[Step, ...]
+    faults: tuple[tuple[str, Fault], ...] = ()
+    expect: tuple[Expectation, ...] = ()
+    lets_faults_rest: bool = False
+    source: str = "scenario"
+    failure: Failure | None = None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    schema: str = SCHEMA
+    title: str
+    description: str = ""
+    seed: int = 1
+    lab: dict[str, Any]
+    steady_state: SteadyState = SteadyState()
+    method: list[AnyStep]
+    faults: list[str | dict[str, Any]] = msgspec.field(default_factory=list)
+    expect: list[Expectation] = msgspec.field(default_factory=list)
+    failure: Failure | None = None
+    lets_faults_rest: bool = False
+
+
+def parse_scenario(text: str, source: str = "scenario") -> Scenario:
+    """Parse and check the text of a scenario file.
+
+    Raises:
+        ConfigurationError: not TOML, or a key that is unknown, missing, of the wrong type, or names nothing.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
+    return scenario_of(data, source)
+
+
+def scenario_of(data: Mapping[str, Any], source: str = "scenario") -> Scenario:
+    """Return the scenario that a table describes; errors as ``parse_scenario``."""
+    try:
+        file = msgspec.convert(data, _File)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{source}: {error}", hint="'vss schema scenario' prints what the file may hold") from error
+    if file.schema != SCHEMA:
+        raise ConfigurationError(f"{source}: schema: expected '{SCHEMA}', found '{file.schema}'")
+    method = _named(file.method, source)
+    names = [step.name for step in method]
+    if file.failure is not None:
+        file.failure.check(f"{source}: failure")
+    for step in method:
+        step.check(names, f"{source}: step '{step.name}'")
+        for key, others in (("needs", step.needs), ("unless", step.unless)):
+            for name in others:
+                if name not in names:
+                    raise ConfigurationError(
+                        f"{source}: step '{step.name}': {key}: no step is called '{name}'{nearest(name, names)}"
+                    )
+    for index, expectation in enumerate(file.expect):
+        expectation.check(names, f"{source}: expect[{index}]")
+    return Scenario(
+        title=file.title,
+        description=file.description.strip(),
+        seed=file.seed,
+        lab=_lab(file.lab, file.seed, source),
+        steady_state=file.steady_state,
+        method=tuple(method),
+        faults=tuple(_fault(each, names, f"{source}: faults[{index}]") for index, each in enumerate(file.faults)),
+        expect=tuple(file.expect),
+        lets_faults_rest=file.lets_faults_rest,
+        source=source,
+        failure=file.failure,
+    )
+
+
+def load_scenario(path: str, data: bytes) -> Scenario:
+    """Parse the bytes of the scenario file ``path``; errors as ``parse_scenario``."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: expected UTF-8 text, found {error.reason} at byte {error.start}") from error
+    return parse_scenario(text, path)
+
+
+def scenario_schema() -> dict[str, Any]:
+    """Return the JSON schema of the file."""
+    return msgspec.json.schema(_File)
+
+
+def _named(steps: Sequence[Step], source: str) -> list[Step]:
+    """Give every step without a name one of its own: what it does, with a number from the second on."""
+    named: list[Step] = []
+    for step in steps:
+        kind = str(step.__struct_config__.tag)
+        count = sum(1 for each in named if each.name == kind or each.name.rpartition("-")[0] == kind)
+        name = step.name or (kind if count == 0 else f"{kind}-{count + 1}")
+        if any(each.name == name for each in named):
+            raise ConfigurationError(f"{source}: method: two steps are called '{name}'")
+        named.append(msgspec.structs.replace(step, name=name))
+    return named
+
+
+def _lab(table: Mapping[str, Any], seed: int, source: str) -> LabConfiguration:
+    """Return the machine: a template with changes, or tables as in ``lab.toml``.
+
+    Beside ``template`` the tables of ``lab.toml`` replace the template's (``machine`` key by key), and ``options.NAME`` is laid
+    over the options of the writer or workload of that name.
+    """
+    where = f"{source}: lab"
+    changes = {key: value for key, value in table.items() if key not in ("template", "options")}
+    data = tomllib.loads(template_text(str(table["template"]), seed)) if "template" in table else {}
+    if "machine" in changes and "machine" in data:
+        changes["machine"] = {**data["machine"], **changes["machine"]}
+    data |= changes
+    for name, options in table.get("options", {}).items():
+        owners = [each for kind in ("writers", "workloads") for each in data.get(kind, []) if each.get("name") == name]
+        if not owners:
+            raise ConfigurationError(f"{where}.options: no writer and no workload is called '{name}'")
+        for owner in owners:
+            owner["options"] = {**owner.get("options", {}), **options}
+    return configuration_of(data, where)
+
+
+def _fault(source: str | Mapping[str, Any], names: Sequence[str], where: str) -> tuple[str, Fault]:
+    if isinstance(source, str):
+        return "", parse_fault(source)
+    during = str(source.get("during", ""))
+    if during and during not in names:
+        raise ConfigurationError(f"{where}: during: no step is called '{during}': found {', '.join(names)}")
+    if "fault" in source:
+        return during, parse_fault(str(source["fault"]))
+    return during, parse_fault({key: value for key, value in source.items() if key != "during"})
