@@ -34,6 +34,12 @@ class WriterStatusGathered(Event, frozen=True, kw_only=True):
     failed: tuple[str, ...] = ()
 
 
+class SessionLost(Event, frozen=True, kw_only=True):
+    """The service died and its sessions with it: nothing is undone, nobody is told."""
+
+    session_id: str
+
+
 class CreationLockTaken(Event, frozen=True, kw_only=True):
     """One set may be created at a time: from now on it is this session's."""
 
@@ -66,6 +72,7 @@ class ProviderAnswered(Event, frozen=True, kw_only=True):
     provider: str
     step: str
     snapshot_set_id: str = ""
+    duration_ns: int = 0
 
 
 class SnapshotSetBroken(Event, frozen=True, kw_only=True):

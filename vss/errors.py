@@ -48,6 +48,19 @@ class InvalidArgumentError(VssError):
     exit_code = ExitCode.USAGE
 
 
+class UnknownVariableError(InvalidArgumentError):
+    """A path holds an environment variable that the machine does not have.
+
+    Attributes:
+        variable: its name, without the percent signs.
+    """
+
+    def __init__(self, message: str, *, variable: str = "") -> None:
+        """Name the path and the variable."""
+        super().__init__(message, hint="define it among the machine's environment variables")
+        self.variable = variable
+
+
 class BadStateError(VssError):
     """A call out of sequence; nothing was changed."""
 

@@ -7,6 +7,7 @@ of given data depends on the fault and the data only; an error never looks like 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,6 +122,8 @@ def struck_write(
     failure = fault.failure(path)
     if failure is not None:
         raise failure
+    if fault.effect == "short":
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path or f"injected at {fault.site}")
 
 
 def struck(fault: IoFault | None, work: Callable[[], T], path: str = "") -> T | None:

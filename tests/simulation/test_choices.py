@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vss.ports import Ports
 from vss.simulation import (
     FifoChoices,
     PctChoices,
@@ -17,6 +21,7 @@ from vss.simulation import (
     ReplayError,
     SeededChoices,
     depth_first,
+    run,
 )
 from vss.simulation.choices import ChoiceSource, derived_seed
 
@@ -86,3 +91,59 @@ def test_a_leaf_without_alternatives_is_the_last() -> None:
     source.draw(2)
     assert source.next_prefix() is None
     assert source.next_prefix(max_depth=0) is None
+
+
+class HypothesisChoices:
+    """Lets Hypothesis answer the loop's questions, so that a failing schedule is shrunk like any other example."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self._data = data
+
+    def pick(self, keys: Sequence[int]) -> int:
+        return self.draw(len(keys))
+
+    def draw(self, bound: int) -> int:
+        return self._data.draw(st.integers(0, bound - 1))
+
+
+async def _race(ports: Ports, *, locks: bool) -> int:
+    """Two tasks add to one number, each in two steps."""
+    total, lock = 0, asyncio.Lock()
+
+    async def add() -> None:
+        nonlocal total
+        async with lock if locks else contextlib.nullcontext():
+            seen = total
+            await asyncio.sleep(0)
+            total = seen + 1
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(add())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        group.create_task(add())
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_hypothesis_can_choose_the_schedule(data: st.DataObject) -> None:
+    assert run(lambda ports: _race(ports, locks=True), choices=HypothesisChoices(data)) == 2
+
+
+def test_hypothesis_finds_a_race_and_shrinks_it_to_few_choices() -> None:
+    answers: list[int] = []
+
+    @settings(max_examples=200, deadline=None, database=None, report_multiple_bugs=False, derandomize=True)
+    @given(st.data())
+    def find(data: st.DataObject) -> None:
+        source = RecordedChoices(HypothesisChoices(data))
+        total = run(lambda ports: _race(ports, locks=False), choices=source)
+        if total != 2:
+            answers[:] = source.answers
+        assert total == 2
+
+    with pytest.raises(AssertionError):
+        find()
+    assert run(lambda ports: _race(ports, locks=False), choices=ReplayChoices(answers)) == 1
+    assert sum(1 for answer in answers if answer) <= 2

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ from hypothesis import strategies as st
 
 from vss.errors import ConfigurationError
 from vss.hresult import HResult
-from vss.simulation import KNOWN_SITES, Fault, FaultPlan, parse_fault
+from vss.simulation import (
+    FAULT_SITES,
+    KNOWN_SITES,
+    EffectForm,
+    Fault,
+    FaultPlan,
+    FaultSite,
+    applicable_effects,
+    parse_fault,
+)
 from vss.simulation.fault_grammar import EFFECTS, parse_code, parse_duration, parse_exception, parse_faults
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,17 +180,68 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
         parse_fault(text)
 
 
+_TEXT = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1)
+
+
 @given(
-    site=st.sampled_from(KNOWN_SITES),
-    effect=st.sampled_from(["fail", "hang", "lie", "delay=3s", "crash=before", "raise=OSError"]),
-    writer=st.text(st.characters(blacklist_categories=["Cs", "Cc", "Z"], blacklist_characters=",\"'#=[]*?"), min_size=1),
+    case=st.sampled_from([(site, form) for site in FAULT_SITES for form in applicable_effects(site)]),
+    when=st.dictionaries(st.sampled_from(["writer", "volume", "file", "component"]), _TEXT),
+    nth=st.none() | st.integers(1, 9),
     times=st.none() | st.integers(1, 9),
+    probability=st.floats(0.001, 1.0),
 )
-def test_faults_survive_being_written(site: str, effect: str, writer: str, times: int | None) -> None:
-    fault = parse_fault(
-        {"site": site, "when": {"writer": writer}, "times": "always" if times is None else times, "effect": effect}
-    )
+def test_faults_survive_being_written(
+    case: tuple[FaultSite, EffectForm], when: dict[str, str], nth: int | None, times: int | None, probability: float
+) -> None:
+    site, form = case
+    table = {
+        "site": site.name,
+        "when": when | ({} if nth is None else {"nth": nth}),
+        "times": "always" if times is None else times,
+        "prob": round(probability, 3),
+        "effect": form.text,
+    }
+    fault = parse_fault(table)
+    assert fault.when[: len(when)] == tuple(when.items())
     assert parse_fault(str(fault)) == fault == parse_fault(fault.to_data())
+    assert parse_fault(json.loads(json.dumps(fault.to_data()))) == fault
+    assert parse_fault(tomllib.loads(_toml(fault.to_data()))) == fault
+    if "\n" not in str(fault):
+        assert parse_faults(f"{fault}\n# end") == [fault]
+
+
+def _toml(table: dict[str, Any]) -> str:
+    lines = [f"{key} = {_toml_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += [f"[{key}]", *(f"{name} = {_toml_value(each)}" for name, each in value.items())]
+    return "\n".join(lines)
+
+
+def _toml_value(value: object) -> str:
+    if not isinstance(value, str):
+        return str(value)
+    escaped = "".join(f"\\U{ord(letter):08X}" if not letter.isalnum() else letter for letter in value)
+    return f'"{escaped}"'
+
+
+def test_effects_with_words_of_their_own_survive_being_written() -> None:
+    for text in (
+        "requestor.volumes omit=\"L: and 'more'\"",
+        "writer.freeze hang holding=commit_lock",
+        "provider.commit hang on=volume.write",
+        "volume.write reorder behind=2 within=500ms",
+        "store.write torn keep=checkerboard sectors=3",
+        "store.write misdirect by=8KiB",
+        "diffarea.grow when=after:4MiB full=1MiB",
+        "requestor.copy when=boot:yes fail",
+    ):
+        fault = parse_fault(text)
+        assert parse_fault(str(fault)) == fault == parse_fault(fault.to_data())
+
+
+def test_boot_needs_no_value() -> None:
+    assert parse_fault("volume.read when=boot fail").when == (("boot", "yes"),)
 
 
 def test_every_effect_is_explained() -> None:
@@ -188,12 +249,13 @@ def test_every_effect_is_explained() -> None:
 
 
 def test_every_site_in_the_source_is_known() -> None:
-    literal = re.compile(r'"((?:writer|provider|volume|coord|requestor|restore)\.(?!toml)[a-z_]+)"')
+    roles = "|".join(dict.fromkeys(site.role for site in FAULT_SITES))
+    literal = re.compile(rf'"((?:{roles})\.(?!toml|env)[a-z_]+)"')
     found = {
         site
         for package in ("vss", "providers", "writers", "requestors")
         for path in sorted((ROOT / package).rglob("*.py"))
-        if path.name not in ("fault_grammar.py", "scenario.py")
+        if not path.name.startswith("fault_") and "scenarios" not in path.parts
         for site in literal.findall(path.read_text(encoding="utf-8"))
     }
     assert found - set(KNOWN_SITES) == set()

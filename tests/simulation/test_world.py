@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from vss.events import Event, VolumeFlushed
 from vss.exit_codes import ExitCode
 from vss.ports import HostFiles, Ports
 from vss.simulation import (
+    ACTOR,
     START_WALL_NS,
     DeadlockError,
     FifoChoices,
@@ -307,6 +308,70 @@ def test_what_was_killed_cleans_up_in_a_closed_world(wraps: bool) -> None:
     assert files.exists(Path("/x")) is wraps
 
 
+def test_whoever_asked_is_told_of_a_killed_task_and_of_one_that_died() -> None:
+    async def main(ports: Ports) -> list[str]:
+        loop = loop_of(ports)
+        told: list[str] = []
+
+        async def dying() -> None:
+            await ports.clock.sleep(1)
+            await loop.die()
+
+        waiting = asyncio.create_task(asyncio.Event().wait())
+        doomed = asyncio.create_task(dying())
+        living = asyncio.create_task(ports.clock.sleep(2))
+        for name, task in (("waiting", waiting), ("doomed", doomed), ("living", living)):
+            loop.when_killed(task, lambda name=name: told.append(name))  # type: ignore[misc]
+        await living
+        loop.kill(waiting)
+        loop.kill(waiting)
+        await ports.clock.sleep(1)
+        return told
+
+    assert run(main) == ["doomed", "waiting"]
+
+
+def test_a_timer_of_a_role_that_was_killed_is_no_leak() -> None:
+    async def main(ports: Ports, *, kills: bool) -> None:
+        async def arm() -> None:
+            asyncio.get_running_loop().call_later(60, lambda: None)
+
+        token = ACTOR.set("writer:A")
+        await asyncio.create_task(arm())
+        ACTOR.reset(token)
+        if kills:
+            loop_of(ports).kill_actor("writer:A")
+
+    run(lambda ports: main(ports, kills=True))
+    with pytest.raises(LeakError, match="timer"):
+        run(lambda ports: main(ports, kills=False))
+
+
+def test_cleaning_up_asks_nobody_for_the_order() -> None:
+    class Ending(SeededChoices):
+        """Ends the run at its first question."""
+
+        asked = 0
+
+        def pick(self, keys: Sequence[int]) -> int:
+            self.asked += 1
+            raise KeyError("no more examples")
+
+    async def main(ports: Ports) -> None:
+        async def wait() -> None:
+            try:
+                await ports.clock.sleep(1)
+            finally:
+                await asyncio.sleep(0)
+
+        await asyncio.gather(wait(), wait(), wait())
+
+    source = Ending(0)
+    with pytest.raises(KeyError, match="no more examples"):
+        run(main, choices=source)
+    assert source.asked == 1
+
+
 # -- signals -------------------------------------------------------------------------------------------------------------------
 
 
@@ -377,3 +442,26 @@ def test_a_run_in_another_thread_leaves_signals_alone() -> None:
         return await asyncio.to_thread(run, main)
 
     assert asyncio.run(outer()) == signal.SIG_DFL
+
+
+def test_a_task_that_was_killed_inside_an_asynchronous_generator_leaves_no_error_behind() -> None:
+    async def pieces(ports: Ports) -> AsyncIterator[int]:
+        try:
+            await ports.clock.sleep(10)
+            yield 1
+        finally:
+            await ports.clock.sleep(0)
+
+    async def main(ports: Ports) -> str:
+        async def read() -> None:
+            async for _ in pieces(ports):
+                pass
+
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulationLoop)
+        task = loop.create_task(read())
+        await ports.clock.sleep(1)
+        loop.kill(task)
+        return "done"
+
+    assert run(main) == "done"

@@ -27,7 +27,8 @@ from vss.simulation.errors import (
 from vss.simulation.fault_grammar import Fault, parse_fault
 from vss.simulation.fault_site_kinds import FaultSite
 from vss.simulation.fault_sites import FAULT_SITES, KNOWN_SITES, EffectForm, applicable_effects
-from vss.simulation.faults import FaultPlan
+from vss.simulation.faults import FaultPlan, SiteVisit
+from vss.simulation.host_log import HostState, RecordedFiles
 from vss.simulation.loop import SimulationLoop
 from vss.simulation.memory_files import MemoryFiles
 from vss.simulation.parts import ACTOR
@@ -47,6 +48,7 @@ __all__ = [
     "FaultSite",
     "FifoChoices",
     "ForbiddenError",
+    "HostState",
     "LeakError",
     "LivelockError",
     "MemoryFiles",
@@ -54,6 +56,7 @@ __all__ = [
     "PctChoices",
     "PrefixChoices",
     "RecordedChoices",
+    "RecordedFiles",
     "ReplayChoices",
     "ReplayError",
     "ScriptedProcesses",
@@ -63,6 +66,7 @@ __all__ = [
     "Simulation",
     "SimulationError",
     "SimulationLoop",
+    "SiteVisit",
     "UnhandledError",
     "VirtualTimeError",
     "WorldClosedError",

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from vss.errors import VssError
@@ -18,6 +19,7 @@ from vss.simulation.errors import ForbiddenError
 from vss.simulation.fault_damage import damaged
 from vss.simulation.fault_errors import failure_of
 from vss.simulation.fault_grammar import Fault
+from vss.simulation.fault_plain import plain_fault
 from vss.simulation.fault_processes import PartOfWork, Work
 from vss.simulation.fault_site_kinds import Answer
 from vss.simulation.fault_sites import SITE_BY_NAME
@@ -83,7 +85,7 @@ class Effects:
             case "lie" | "lose" | "drop":
                 return [] if _answers_items(site) else None
             case _:
-                return damaged(fault, await work())
+                return await _damaged(fault, site, actor, work)
 
     async def _delay(self, fault: Fault, work: Work) -> Any:
         await self.ports.clock.sleep(parse_duration(fault.argument))
@@ -178,6 +180,30 @@ _EFFECTS: dict[str, Callable[[Effects, Fault, Work], Awaitable[Any]]] = {
 def _answers_items(site: str) -> bool:
     known = SITE_BY_NAME.get(site)
     return known is not None and known.answer is Answer.ITEMS
+
+
+def written_by(work: Work) -> tuple[Callable[[int, bytes], Awaitable[Any]], int, bytes] | None:
+    """Return write, offset and data of a ``functools.partial(write, …, offset, data)``: data that can be damaged."""
+    if not isinstance(work, partial) or len(work.args) < 2:
+        return None
+    *first, offset, data = work.args
+    if not (isinstance(offset, int) and isinstance(data, (bytes, bytearray, memoryview))):
+        return None
+    return partial(work.func, *first, **work.keywords), offset, bytes(data)
+
+
+async def _damaged(fault: Fault, site: str, actor: str, work: Work) -> Any:
+    """Do ``work`` and damage what it writes, where that is known, or else its answer."""
+    written = written_by(work)
+    if written is None:
+        return damaged(fault, await work())
+    write, offset, data = written
+    result = None
+    for piece_offset, piece in plain_fault(fault, site, actor).pieces(offset, data):
+        result = await write(piece_offset, piece)
+    if fault.effect == "short":
+        raise failure_of(site, actor, "EIO")
+    return result
 
 
 async def _for_ever() -> Any:

@@ -21,7 +21,7 @@ class Passage(Enum):
     STEP = "step"
     """A step of the caller's own: a crash there is the caller's."""
     AWAITED_IO = "awaited I/O"
-    """An effect on a medium. What is done to data (``DATA_EFFECTS``) is done where the data is at hand."""
+    """An effect on a medium."""
     IO = "I/O"
     """The same as a plain call."""
     WORLD = "world"
@@ -40,7 +40,7 @@ class Answer(Enum):
 
 
 DATA_EFFECTS = frozenset({"torn", "misdirect", "short", "flip", "partial", "corrupt", "stale"})
-"""Effects on data. At awaited sites that write they strike where the data is at hand, by ``Ports.io_faults``."""
+"""Effects on data. At awaited sites that write they strike where the work is a ``partial(write, offset, data)``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,9 @@ _VOLUMES = (
         "diffarea.alloc", "a block of the diff area is taken", ("ENOSPC", "EIO"), "volume", "snapshot", more=("full",)
     ),
     awaited_site("diffarea.grow", "the diff area is made larger", ("ENOSPC", "EIO"), "volume", "snapshot", more=("full",)),
-    awaited_site("diffarea.cow", "a block is copied before it is overwritten", WRITE_CODES, "volume", "snapshot", more=DATA),
+    awaited_site(
+        "diffarea.cow", "a block is copied before it is overwritten", WRITE_CODES, "volume", "snapshot", more=("full",)
+    ),
 )
 _LOGS = (
     awaited_site("log.write", "records reach a log file", WRITE_CODES, "file", "gen", more=DATA),
@@ -189,14 +191,14 @@ _LOGS = (
     awaited_site("log.read", "a log is read", READ_CODES, "file", "gen", answer=Answer.BYTES),
     awaited_site("page.read", "a page of a database is read", READ_CODES, "file", "page", answer=Answer.BYTES),
     awaited_site("page.write", "a page of a database is written", WRITE_CODES, "file", "page", more=DATA),
-    awaited_site("checkpoint.write", "the checkpoint file is written", WRITE_CODES, "file", more=DATA),
+    awaited_site("checkpoint.write", "the checkpoint file is written", WRITE_CODES, "file", more=("fail-after", "lie", "full")),
 )
 _READS = ("flip", "corrupt", "short", "stale")
 _SYNCS = ("fail-after", "lie", "fsyncgate")
 _STORES = (
     io_site("store.read", "bytes are read from a volume's image", READ_CODES, "volume", "offset", more=_READS),
     io_site("store.write", "bytes are written to a volume's image", ("EIO", "ENOSPC"), "volume", "offset", more=DATA),
-    io_site("store.flush", "a volume's image is made durable", ("EIO",), "volume", more=("lie", "fsyncgate")),
+    io_site("store.flush", "a volume's image is made durable", ("EIO",), "volume", more=("fail-after", "lie", "fsyncgate")),
     io_site("store.grow", "a volume's image is made longer", ("ENOSPC",), "volume", more=("full",)),
     io_site("set.open", "a file of the host is opened", OPEN_CODES, "path", "name"),
     io_site("set.read", "a file of the host is read", READ_CODES, "path", "name", more=("flip", "corrupt", "short")),
@@ -272,9 +274,9 @@ def _texts(site: FaultSite, effect: str) -> list[str]:
             lengths = (
                 [EPSILON_S, limit_s - EPSILON_S, limit_s, limit_s + EPSILON_S, 2 * limit_s] if limit_s else [EPSILON_S, 11.0]
             )
-            return [f"delay={length:g}s" for length in lengths]
+            return [f"delay={_seconds(length)}" for length in lengths]
         case "stall":
-            return [f"stall={site.limit_s + EPSILON_S if site.limit_s else 11:g}s"]
+            return [f"stall={_seconds(site.limit_s + EPSILON_S if site.limit_s else 11.0)}"]
         case "hang":
             return ["hang", "hang=during", "hang=after"] if site.passage is Passage.CALL else ["hang"]
         case "late":
@@ -301,6 +303,10 @@ def _texts(site: FaultSite, effect: str) -> list[str]:
             return [effect]
 
 
+def _seconds(length: float) -> str:
+    return f"{length:.3f}".rstrip("0").rstrip(".") + "s"
+
+
 def _crashes(site: FaultSite) -> list[str]:
     if site.passage is Passage.WORLD:
         return ["crash", "crash restart=0s"]
@@ -308,7 +314,12 @@ def _crashes(site: FaultSite) -> list[str]:
     crashes = [f"crash={point}" for point in points]
     if site.passage is not Passage.CALL:
         return crashes
-    return [*crashes, "crash=after restart=0s", f"crash=after restart={EPSILON_S:g}s", f"crash=after restart={site.limit_s:g}s"]
+    return [
+        *crashes,
+        "crash=after restart=0s",
+        f"crash=after restart={_seconds(EPSILON_S)}",
+        f"crash=after restart={_seconds(site.limit_s)}",
+    ]
 
 
 def kinds_of_damage(site: FaultSite) -> tuple[str, ...]:
@@ -321,6 +332,7 @@ def kinds_of_damage(site: FaultSite) -> tuple[str, ...]:
                 "oversize", "bad_xml", "wrong_path", "duplicate_id", "unknown_enum", "foreign_id", "wrong_type", "nan", "empty",
             )  # fmt: skip
         case Answer.ITEMS:
-            return ("duplicate_id", "wrong_type", "empty")
+            own = ("duplicate_id", "empty")
+            return own if site.passage is Passage.STEP else (*own, "wrong_type")
         case _:
             return ("bitflip", "zeros", "checksum", "header")

@@ -14,24 +14,23 @@ the Microsoft test writer, extended by what it lacks (delay, hang, crash, lie).
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
-from vss.errors import VssError
 from vss.events import Event, FaultFired
 from vss.io_faults import IoFault
 from vss.ports import NANOSECONDS, Ports
-from vss.simulation.fault_effects import Effects, simulation_loop
-from vss.simulation.fault_errors import connection_lost, failure_of
+from vss.simulation.fault_effects import Effects, simulation_loop, written_by
+from vss.simulation.fault_errors import connection_lost
 from vss.simulation.fault_grammar import Fault, parse_fault, parse_faults
+from vss.simulation.fault_plain import plain_fault
 from vss.simulation.fault_processes import COORDINATOR, REQUESTOR, PartOfWork, Processes, RoleCrashedError, Work, die
 from vss.simulation.fault_selection import PASSING, RunState, SiteVisit, Standing
 from vss.simulation.fault_site_kinds import DATA_EFFECTS, Answer, Passage
 from vss.simulation.fault_sites import SITE_BY_NAME
-from vss.simulation.fault_words import parse_duration, parse_part, parse_size
+from vss.simulation.fault_words import parse_duration, parse_size
 from vss.simulation.loop import SimulationLoop
 from vss.simulation.parts import ACTOR
 
@@ -40,7 +39,6 @@ _HOSTS = {"service.writer_host": "writer:", "service.provider_host": "provider:"
 _WORLD_SITES = tuple(site.name for site in SITE_BY_NAME.values() if site.passage is Passage.WORLD)
 _LETTING_GO = ("coord.release_session",)
 """Letting go of what a dead role had is no error, and no effect."""
-_SILENT_IO = ("lie", "lose", "torn", "misdirect", "stale", "flip", "corrupt", "partial", "duplicate", "drop")
 
 
 class FaultPlan:
@@ -177,7 +175,7 @@ class FaultPlan:
             if site in _LETTING_GO:
                 return None
             raise connection_lost(site, actor)
-        striking = [] if not self.faults else self._striking(site, selectors, now_ns, _strikes_awaited)
+        striking = [] if not self.faults else self._striking(site, selectors, now_ns, holds_data=written_by(work) is not None)
         if self._has_stale and _answers_bytes(site):
             is_stale = any(standing.fault.effect == "stale" for standing in striking)
             work = partial(self._effects.stale, site, selectors, is_stale, work)
@@ -234,7 +232,7 @@ class FaultPlan:
         if self._has_world_faults and self._strike_world(site, selectors):
             self._processes.doom()
             raise RoleCrashedError(f"dead at {site}")
-        for standing in self._striking(site, selectors, now_ns, _strikes_plain, limit=1):
+        for standing in self._striking(site, selectors, now_ns, limit=1):
             return self._io_fault(standing.fault, site, _actor_at(site, selectors))
         return None
 
@@ -256,25 +254,8 @@ class FaultPlan:
                 return None
             case "crash":
                 return self._crash_plain(fault, site, actor)
-            case "partial":
-                count, of = parse_part(fault.argument)
-                return IoFault(site, "partial", count=count, of=of)
-            case "torn":
-                keep, sectors = fault.parameter("keep") or "prefix", int(fault.parameter("sectors") or 1)
-                return IoFault(site, "torn", keep=keep, count=sectors)
-            case "flip":
-                at, bits = parse_size(fault.parameter("at") or "0B"), int(fault.parameter("bits") or 1)
-                return IoFault(site, "flip", count=bits, offset=at)
-            case "misdirect":
-                return IoFault(site, "misdirect", offset=parse_size(fault.parameter("by") or "4096B"))
-            case effect if effect in _SILENT_IO:
-                return IoFault(site, effect, kind=fault.parameter("kind"))
-            case effect:
-                default = errno.ENOSPC if effect == "full" else errno.EIO
-                failure = failure_of(site, actor, fault.parameter("code"), default)
-                if isinstance(failure, OSError):
-                    return IoFault(site, effect, code=failure.errno or errno.EIO)
-                return IoFault(site, effect, error=failure)
+            case _:
+                return plain_fault(fault, site, actor)
 
     def _crash_plain(self, fault: Fault, site: str, actor: str) -> IoFault:
         """Let the role die in a plain call: nothing is done any more (before), or all of it (after)."""
@@ -292,15 +273,19 @@ class FaultPlan:
         site: str,
         selectors: Mapping[str, str],
         now_ns: int,
-        applies: Callable[[Fault, str], bool],
+        *,
+        holds_data: bool = True,
         limit: int | None = None,
     ) -> list[Standing]:
+        """Count the visit and return what strikes; damage to what is written needs the data at hand."""
         striking: list[Standing] = []
         for standing in self._standings:
             if limit is not None and len(striking) >= limit:
                 break
             fault = standing.fault
-            if fnmatchcase(site, fault.site) and applies(fault, site) and self._strikes_now(standing, site, selectors, now_ns):
+            if not holds_data and _is_for_data(fault, site):
+                continue
+            if fnmatchcase(site, fault.site) and self._strikes_now(standing, site, selectors, now_ns):
                 striking.append(standing)
                 self._tell(standing, site, selectors)
         return striking
@@ -388,14 +373,9 @@ def _answers_bytes(site: str) -> bool:
     return known is not None and known.answer is Answer.BYTES
 
 
-def _strikes_awaited(fault: Fault, site: str) -> bool:
-    """Whether the effect strikes where the site is awaited: all do, but damage to data that is at hand deeper down only."""
+def _is_for_data(fault: Fault, site: str) -> bool:
     known = SITE_BY_NAME.get(site)
-    return known is None or known.answer is not Answer.NOTHING or fault.effect not in DATA_EFFECTS
-
-
-def _strikes_plain(fault: Fault, site: str) -> bool:
-    return _is_plain(site) or fault.effect in DATA_EFFECTS
+    return fault.effect in DATA_EFFECTS and known is not None and known.answer is Answer.NOTHING
 
 
 def _actor_at(site: str, selectors: Mapping[str, str]) -> str:
@@ -410,4 +390,4 @@ def _actor_at(site: str, selectors: Mapping[str, str]) -> str:
     return ACTOR.get() or (REQUESTOR if role == "set" else role)
 
 
-__all__ = ["FaultPlan", "SiteVisit", "VssError"]
+__all__ = ["FaultPlan", "SiteVisit"]

@@ -78,6 +78,7 @@ class SimulationLoop(StepLoop):
         self._instant_steps = 0
         self._set_mark()
         self._trace: Callable[[int, str], None] | None = None
+        self.stalled_ns = 0  # how long the loop was blocked in all
 
     # -- time ------------------------------------------------------------------------------------------------------------------
 
@@ -98,6 +99,7 @@ class SimulationLoop(StepLoop):
     def stall(self, seconds: float) -> None:
         """Let time pass inside the running step, as code that blocks the loop does: timers meanwhile due fire late."""
         self._now_ns += round(seconds * _NANOSECONDS)
+        self.stalled_ns += round(seconds * _NANOSECONDS)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
@@ -331,7 +333,10 @@ class SimulationLoop(StepLoop):
         return waiting_report(self.tasks())
 
     def allow_clean_up(self) -> None:
-        """Let a run that ended, perhaps by a bound, clean up: no bound on time, and a bound on steps of its own."""
+        """Let a run that ended, perhaps by a bound, clean up: no bound on time, a bound on steps of its own, and FIFO order, so
+        that a choice source which ended the run is not asked again."""
+        self._order = Order.FIFO
+        self._jitter_bound = 0
         self._until_ns = sys.maxsize
         self._max_steps = self._steps + self._clean_up_steps
         self._instant_steps = self._steps

@@ -152,6 +152,11 @@ class StepLoop(BaseLoop):
             self.kill(task)
         return victims
 
+    @property
+    def has_killed(self) -> bool:
+        """Whether any task is dead and not yet let go."""
+        return bool(self._killed)
+
     def revive_killed(self) -> list[asyncio.Task[Any]]:
         """Let the dead be stepped again, to be cancelled at the end of the world; return them in order of creation."""
         killed = sorted(self._killed.items(), key=lambda entry: _number(entry[0]))

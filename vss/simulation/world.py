@@ -9,6 +9,7 @@ collections at fixed step counts, so that finalisers run at places which the see
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from vss.simulation.choices import ChoiceSource, Order
 from vss.simulation.errors import LeakError, SimulationError, UnhandledError, WorldClosedError
 from vss.simulation.loop import SimulationLoop
 from vss.simulation.ports import START_WALL_NS, discard, simulated_ports
+from vss.simulation.run_judge import RunJudge
 from vss.simulation.waiting import waiting_report
 
 T = TypeVar("T")
@@ -53,6 +55,7 @@ class Simulation(Generic[T]):
         max_steps: int = MAX_STEPS,
         max_virtual_s: float | None = None,
         trace: bool = False,
+        unjudged: str = "",
     ) -> None:
         """Prepare the world; nothing runs yet."""
         if order is None:
@@ -65,6 +68,7 @@ class Simulation(Generic[T]):
         self._is_closed = False
         self._unhandled: list[str] = []
         self._digest = hashlib.blake2b(digest_size=16) if trace else None
+        self._judge = None if unjudged else RunJudge(self.loop)
         if trace:
             self.loop.set_trace(self._note_step)
         self.ports = simulated_ports(
@@ -125,10 +129,17 @@ class Simulation(Generic[T]):
                     error.add_note(f"at the end of the run: {problem.message}")
                 if interrupts.signum is not None:
                     raise Interrupted(interrupts.signum) from error
+                self._judge_run(error)
                 raise
             for problem in self._end(task):
+                self._judge_run(problem)
                 raise problem
+            self._judge_run(None)
             return result
+
+    def _judge_run(self, ended_by: BaseException | None) -> None:
+        if self._judge is not None:
+            self._judge.judge(ended_by)
 
     async def _await_main(self) -> T:
         return await self._main(self.ports)
@@ -138,7 +149,8 @@ class Simulation(Generic[T]):
         leftover = self.loop.tasks()
         problems = self._cancel(leftover)
         self.loop.allow_clean_up()
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        if not self.loop.has_killed:  # a generator that a killed task is in cannot be closed before the task is let go
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         for task in leftover:
             if task is not main and task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 self._unhandled.append(f"task '{task.get_name()}' failed while it was cancelled: {error!r}")
@@ -170,14 +182,16 @@ class Simulation(Generic[T]):
         if not killed:
             return []
         shut = getattr(self.ports.files, "shut", None)
-        if shut is None:
-            return self._cancel(killed)
-        with shut():
-            return self._cancel(killed)
+        with contextlib.nullcontext() if shut is None else shut():
+            problems = self._cancel(killed)
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        return problems
 
     def _emit_while_open(self, event: Event) -> None:
         if self._is_closed:
             raise WorldClosedError(f"{type(event).__name__} emitted after the end of the world")
+        if self._judge is not None:
+            self._judge.take(event)
         self._emit(event)
 
     def _note_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -206,6 +220,7 @@ def run(
     processes: Processes | None = None,
     max_steps: int = MAX_STEPS,
     max_virtual_s: float | None = None,
+    unjudged: str = "",
 ) -> T:
     """Run ``main`` in a fresh simulated world and return its result.
 
@@ -222,6 +237,7 @@ def run(
         processes: answers for programs; refused by default.
         max_steps: bound on steps.
         max_virtual_s: bound on virtual time.
+        unjudged: why the events of this run are not judged by the invariants (made-up events, for example); else they are.
 
     Raises:
         DeadlockError: nothing can go on; the message lists who waits for what.
@@ -230,6 +246,7 @@ def run(
         LeakError: ``main`` returned, but a task ignored its cancellation or a timer is still armed.
         UnhandledError: ``main`` returned, but an exception was lost elsewhere.
         Interrupted: SIGINT or SIGTERM came; ``main`` was cancelled and has cleaned up.
+        InvariantError: the events say that an invariant was broken (``vss.simulation.invariants``).
     """
     return Simulation(
         main,
@@ -244,4 +261,5 @@ def run(
         processes=processes,
         max_steps=max_steps,
         max_virtual_s=max_virtual_s,
+        unjudged=unjudged,
     ).run()

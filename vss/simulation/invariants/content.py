@@ -8,7 +8,7 @@ details", "Excluding files from shadow copies" (auto-recovery), "Providers" (com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from vss.events import ApplicationLogged, SnapshotDeleted
 from vss.simulation.invariants.evidence import ApplicationWrite, RegionCopy, SnapshotRead, VolumeEvidence
@@ -99,14 +99,15 @@ def images_are_a_causal_cut(case: Case) -> Iterator[Found]:
     and the second is in the set, then the first is."""
     writes = case.evidence.applications or ()
     for story in case.history.sets.values():
-        images = {read.volume: read.data for read in case.evidence.snapshots or () if read.snapshot_id in story.providers}
+        reads = [each for each in case.evidence.snapshots or () if each.snapshot_id in story.providers]
+        images = {read.volume: read.data for read in reads if read.data is not None}
         judged = [each for each in writes if images.get(each.volume) is not None]
         present = {id(each): each.data in (images[each.volume] or b"") for each in judged}
         for later in judged:
             if not present[id(later)]:
                 continue
             for earlier in judged:
-                if _happened_before(earlier, later) and not present[id(earlier)] and not _overwritten(earlier, judged):
+                if _happened_before(earlier, later) and not present[id(earlier)] and not _overwritten(earlier, judged, present):
                     yield (
                         f"set {story.snapshot_set_id} holds {_title(later)}, but not {_title(earlier)}, which came before it",
                         _named(earlier.completed, later.issued, story.committed),
@@ -317,10 +318,10 @@ def _happened_before(earlier: ApplicationWrite, later: ApplicationWrite) -> bool
     return earlier.completed < later.issued
 
 
-def _overwritten(write: ApplicationWrite, others: Sequence[ApplicationWrite]) -> bool:
-    """Whether the application itself wrote other bytes to the same place later; then its absence proves nothing."""
+def _overwritten(write: ApplicationWrite, others: Sequence[ApplicationWrite], present: Mapping[int, bool]) -> bool:
+    """Whether the image holds what the application itself wrote to the same place later; then the absence proves nothing."""
     return any(
-        other is not write
+        present[id(other)]
         and other.place
         and (other.application, other.volume, other.place) == (write.application, write.volume, write.place)
         and other.number > write.number

@@ -275,6 +275,9 @@ def _writer_ended(history: History, record: Record, event: Any) -> None:
     story = history.writer(event)
     if event.step == "Freeze to Thaw":
         story.expiries.append((record.sequence, record.instant_ns))
+        running = next((each for each in reversed(story.steps) if each.step in ("Freeze", "Thaw")), None)
+        if running is not None and not running.end:  # the timer settles the step that still runs
+            running.end, running.end_ns, running.how = record.sequence, record.instant_ns, _HOW[type(event)]
         return
     step = next((each for each in reversed(story.steps) if each.step == event.step and not each.end), None)
     if step is None:  # failed or given up before it was sent: the event was never seen by the writer
@@ -353,6 +356,7 @@ _HANDLERS: dict[type[Event], Callable[[History, Record, Any], None]] = {
     handover_events.WaitingBackupTaken: _handed_over,
     check_events.CreationLockTaken: _lock,
     check_events.CreationLockFreed: _lock,
+    check_events.SessionLost: _lock,  # the lock dies with the service
     events.WriterIdentified: _identified,
     events.WriterCalled: _writer_called,
     events.WriterAnswered: _writer_ended,

@@ -20,6 +20,7 @@ class WriterModel:
     state: str = "stable"
     busy: str = ""
     is_past_post: bool = False
+    is_known: bool = True  # False where two writers have this name
 
     @property
     def is_frozen(self) -> bool:

@@ -86,10 +86,21 @@ def _session_released(state: State, event: events.SessionReleased) -> Answer:
     return replace(state, sessions=sessions, writers=writers, sets=sets)
 
 
+def _session_lost(state: State, event: check_events.SessionLost) -> Answer:
+    """The service died with it: what it began is nobody's any more."""
+    sessions = {key: kind for key, kind in state.sessions.items() if key != event.session_id}
+    writers = {key: each for key, each in state.writers.items() if key[0] != event.session_id}
+    sets = {key: each for key, each in state.sets.items() if each.session_id != event.session_id}
+    lock = "" if state.lock == event.session_id else state.lock
+    return replace(state, sessions=sessions, writers=writers, sets=sets, lock=lock)
+
+
 def _identified(state: State, event: events.WriterIdentified) -> Answer:
     key = (event.session_id, event.writer)
-    if event.session_id not in state.sessions or key in state.writers:  # of two writers of one name nothing can be said
+    if event.session_id not in state.sessions:
         return state
+    if key in state.writers:  # of two writers of one name nothing can be said
+        return replace(state, writers={**state.writers, key: WriterModel(is_known=False)})
     return replace(state, writers={**state.writers, key: WriterModel(event.level or LEVELS[0])})
 
 
@@ -155,8 +166,8 @@ def _held(state: State, event: events.WritesHeld) -> Answer:
     if found is None:
         return state
     set_id, made = found
-    if made.is_spoiled or any(each.done > PHASES.index("commit") for _, each in made.providers):
-        return "the set failed, or is committed already"
+    if any(each.done > PHASES.index("commit") or each.is_out for _, each in made.providers):
+        return "the set is committed already, or given up"
     if not made.is_window_open or not made.all_done("pre_commit"):
         return "writes are held before every provider has passed PreCommitSnapshots inside the freeze window"
     return _with_set(state, set_id, replace(made, held=made.held | {event.volume}))
@@ -202,7 +213,7 @@ def _not_due(state: State, made: SetModel, provider: ProviderModel, phase: str) 
     writers = state.of_session(made.session_id)
     if phase == "pre_commit" and (not made.is_window_open or any(each.busy == "Freeze" for each in writers)):
         return "the writers are not all frozen"
-    if phase == "commit" and made.held != made.volumes:
+    if phase == "commit" and made.held != made.volumes and not made.is_spoiled:  # a hold that was lost shows at its release
         return f"writes are not held on {', '.join(sorted(made.volumes - made.held))}"
     if phase == "post_commit" and made.held:
         return "writes are still held"
@@ -259,7 +270,7 @@ def _aborted(state: State, event: events.SnapshotSetAborted) -> Answer:
 def _writer_called(state: State, event: events.WriterCalled) -> Answer:
     key = (event.session_id, event.writer)
     writer = state.writers.get(key)
-    if writer is None:
+    if writer is None or not writer.is_known:
         return state
     allowed, _ = _WRITER_NEXT.get(event.step, ((), ""))
     if event.step == "Abort":
@@ -306,7 +317,7 @@ def _too_early(state: State, session_id: str, writer: WriterModel, what: str) ->
 def _writer_answered(state: State, event: events.WriterAnswered) -> Answer:
     key = (event.session_id, event.writer)
     writer = state.writers.get(key)
-    if writer is None:
+    if writer is None or not writer.is_known:
         return state
     if writer.busy != event.step:
         return f"writer {event.writer} answers {event.step}, asked was {writer.busy or 'nothing'}"
@@ -316,7 +327,7 @@ def _writer_answered(state: State, event: events.WriterAnswered) -> Answer:
 def _writer_failed(state: State, event: Any) -> Answer:
     key = (event.session_id, event.writer)
     writer = state.writers.get(key)
-    if writer is None:
+    if writer is None or not writer.is_known:
         return state
     if event.step == "Freeze to Thaw" and not (writer.is_frozen or writer.busy == "Thaw"):
         return f"the freeze timer of writer {event.writer} strikes, and it is not frozen"
@@ -354,6 +365,7 @@ _RULES: Mapping[type[Event], Callable[[State, Any], Answer]] = {
     events.WriterIdentified: _identified,
     check_events.CreationLockTaken: _lock_taken,
     check_events.CreationLockFreed: _lock_freed,
+    check_events.SessionLost: _session_lost,
     events.SnapshotSetStarted: _set_started,
     events.VolumeAddedToSet: _volume_added,
     events.FreezeWindowOpened: _window_opened,

@@ -23,7 +23,7 @@ from vss.simulation.invariants.history import SessionStory, SetStory
 from vss.simulation.invariants.judging import Case, Found, Kind, Need, by_trial, invariant
 from vss.simulation.invariants.writer_table import LEGAL_STATES
 
-_NO_AUTO_RELEASE = 0x08
+_STAYS = 0x08 | 0x20  # NO_AUTO_RELEASE, TRANSPORTABLE
 _RELEASE_NS = 30 * 10**9
 
 _WRITER_CODES = frozenset(
@@ -91,6 +91,8 @@ def writer_states_are_true(case: Case) -> Iterator[Found]:
         last = next((each for each in reversed(story.steps) if each.how), None)
         if story.session_id in case.history.handed_over:
             continue
+        if any(step.step == "BackupShutdown" for step in story.steps):
+            continue  # it was told; that it did not answer is another matter
         if session is not None and session.released and last is not None and last.state.startswith("WAITING_FOR_"):
             yield (
                 f"session {story.session_id} is over and writer {story.writer} is left {last.state}",
@@ -160,7 +162,7 @@ def nothing_is_left_of_a_session(case: Case) -> Iterator[Found]:
             continue
         yield from _all_were_shut_down(case, session)
         for story in case.history.sets.values():
-            is_auto_release = story.attributes >= 0 and not story.attributes & _NO_AUTO_RELEASE
+            is_auto_release = story.attributes >= 0 and not story.attributes & _STAYS
             if story.session_id != session.session_id or not is_auto_release or not story.created or excused:
                 continue
             for snapshot_id in story.providers:

@@ -25,8 +25,9 @@ _MIN_REQUIRED = 296
 _STAMPS = ((136, 208), (316, 340), (356, 364), (420, 476))
 """Where a database header keeps what it knows of backups: full, incremental, current, snapshot, copy, differential."""
 
-_DIRTY, _CLEAN = 2, 3
-_TRUNCATING = ("FULL", "INCREMENTAL")
+_GENERATION = 4  # lGeneration of LGFILEHDR
+_DIRTY = 2
+_LEAVES_LOGS = ("COPY", "DIFFERENTIAL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,11 @@ def headers_are_truthful(case: Case) -> Iterator[Found]:
     """The header's state and the generations that it requires are true: of a dirty database the named logs are there."""
     for name, store in (case.evidence.stores or {}).items():
         generations = _generations(store.after, store.base_name)
-        current = _has_current(store)
+        there = {*generations, _current(store)}
         for path, header in _headers(store.after).items():
-            if header.state not in (_DIRTY, _CLEAN) or header.state == _CLEAN or not header.min_required:
+            if header.state != _DIRTY or not header.min_required:
                 continue
-            top = max(generations, default=0) + (1 if current else 0)
-            needed = set(range(header.min_required, header.max_required + 1))
-            missing = sorted(each for each in needed if each not in generations and not (current and each == top))
+            missing = [each for each in range(header.min_required, header.max_required + 1) if each not in there]
             if missing:
                 yield (
                     f"store {name}: {path} is dirty and requires generations {header.min_required:#x}…{header.max_required:#x};"
@@ -126,7 +125,7 @@ def logs_go_at_backup_complete_only(case: Case) -> Iterator[Found]:
             continue
         told = _completing(case, record)
         if not told:
-            if any(story.steps for story in case.history.writers.values()) and not case.history.handed_over:
+            if _was_called_before(case, record) and not case.history.handed_over:
                 yield (
                     f"store {event.store}: generations {event.removed_first:#x}…{event.removed_last:#x} went outside"
                     " BackupComplete",
@@ -137,8 +136,13 @@ def logs_go_at_backup_complete_only(case: Case) -> Iterator[Found]:
             yield from _may_truncate(record, event.store, *told[0])
 
 
+def _was_called_before(case: Case, record: Record) -> bool:
+    """Whether the coordinator is in this at all: a writer may be called by hand."""
+    return any(step.start < record.sequence for story in case.history.writers.values() for step in story.steps)
+
+
 def _may_truncate(record: Record, store: str, session: SessionStory, story: WriterStory) -> Iterator[Found]:
-    if session.backup_type and session.backup_type not in _TRUNCATING:
+    if session.backup_type in _LEAVES_LOGS:
         yield f"store {store}: logs went after a backup of type {session.backup_type}", (session.start, record.sequence)
     own = [component for instance, component in session.components if instance == story.instance_id]
     reported = {
@@ -247,8 +251,13 @@ def _generations(files: Mapping[str, bytes], base_name: str) -> list[int]:
     return sorted(int(found[1], 16) for path in files if (found := pattern.fullmatch(_name(path))))
 
 
-def _has_current(store: StoreEvidence) -> bool:
-    return any(_name(path).casefold() == f"{store.base_name}.log".casefold() for path in store.after)
+def _current(store: StoreEvidence) -> int:
+    """Generation of the log that is written to, by its header; 0 where there is none."""
+    for path, data in store.after.items():
+        if _name(path).casefold() == f"{store.base_name}.log".casefold() and len(data) >= _GENERATION + 4:
+            (generation,) = struct.unpack_from("<I", data, _GENERATION)
+            return int(generation)
+    return 0
 
 
 def _gap(generations: list[int]) -> int:
