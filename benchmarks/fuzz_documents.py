@@ -38,7 +38,9 @@ from vss.documents import (
     RestoreMethodKind,
     RestoreSubcomponent,
     RestoreTarget,
+    RollForwardType,
     SelectedComponent,
+    SnapshotDescription,
     SourceType,
     UsageType,
     WriterComponents,
@@ -168,6 +170,10 @@ def sample_document() -> BackupComponents:
         differenced_files=(DifferencedFile("D:\\demo", "*.dat", True, (1 << 64) - 1),),
         selected_for_restore=True,
         additional_restores=True,
+        authoritative_restore=True,
+        roll_forward=RollForwardType.PARTIAL,
+        roll_forward_point="2026-01-05T08:00",
+        restore_name="Server\\Renamed",
         restore_target=RestoreTarget.ORIGINAL_LOCATION,
         file_restore_status=FileRestoreStatus.FAILED,
         new_targets=(NewTarget("D:\\demo", "*.dat", True, "F:\\"),),
@@ -179,12 +185,26 @@ def sample_document() -> BackupComponents:
         pre_restore_failure="3",
         post_restore_failure="4",
     )
+    travelling = SnapshotDescription(
+        snapshot_id=Guid(int=8),
+        provider_id=Guid(int=9),
+        original_volume="D:",
+        original_volume_id=Guid(int=10),
+        snapshots_in_set=1,
+        created_ns=1 << 60,
+        attributes=0x10020,
+        context=0,
+        size_bytes=1 << 40,
+        originating_machine="EX1",
+        lun_id="naa.6000c29",
+    )
     other = SelectedComponent(ComponentType.FILE_GROUP, "files", backup_succeeded=False)
     return BackupComponents(
         BackupType.FULL,
         bootable_system_state=True,
         partial_file_support=True,
         snapshot_set_id=Guid(int=7),
+        snapshots=(travelling,),
         writers=(WriterComponents(WRITER, INSTANCE, "Demo:one", BackupSchema.COPY, (component, other)),),
     )
 

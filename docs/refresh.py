@@ -1,12 +1,14 @@
 """Fills the generated parts of the documentation: ``python docs/refresh.py``. A test compares them with what they come from.
 
-README.md: an excerpt of the demo's output, and the writer's state diagram. docs/states.md, docs/exit-codes.md and docs/failures.md:
-whole pages.
+README.md: an excerpt of the demo's output, and the writer's state diagram. Whole pages: docs/states.md, docs/exit-codes.md,
+docs/failures.md; docs/protocol.md and docs/concepts.md, whose rows name the tests that show them (``tests.protocol.pages``).
 """
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +49,14 @@ def filled_readme(text: str, *, excerpt: str, states: str) -> str:
     return re.sub(r"```mermaid\n.*?```", lambda _: f"```mermaid\n{states}```", text, count=1, flags=re.DOTALL)
 
 
+def protocol_pages() -> dict[str, str]:
+    """Return the pages whose rows name tests, by file name; the tests are found beside the documentation."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    pages = importlib.import_module("tests.protocol.pages")
+    return {"protocol.md": pages.protocol_page(), "concepts.md": pages.concepts_page()}
+
+
 def main() -> None:
     """Rewrite the files."""
     readme = ROOT / "README.md"
@@ -55,6 +65,8 @@ def main() -> None:
     (ROOT / "docs" / "states.md").write_text(diagram.document(), "utf-8")
     (ROOT / "docs" / "exit-codes.md").write_text(page(), "utf-8")
     (ROOT / "docs" / "failures.md").write_text(catalogue_page(entries()), "utf-8")
+    for name, text in protocol_pages().items():
+        (ROOT / "docs" / name).write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from vss_requestors.component_selection import choose_components, missing_depend
 from vss_requestors.errors import TargetError
 from vss_requestors.fault_points import passing
 from vss_requestors.file_sets import PlannedFile
+from vss_requestors.machine_rules import MachineRules
 from vss_requestors.options import BackupOptions
 from vss_requestors.phases import Phases
 from vss_requestors.repository.records import CompleteState, SessionRecord, SetState
@@ -86,6 +87,7 @@ class BackupRun:
         self._warnings: list[str] = []
         self._snapshots: dict[str, Guid] = {}  # by volume
         self._shadow_copies: dict[str, FileSystem] = {}  # the same, opened
+        self._rules = MachineRules(machine)
         self._planned: list[PlannedFile] = []
         self._set: SetWriter | None = None
         self._judgement = SetJudgement()
@@ -136,13 +138,14 @@ class BackupRun:
             partial_file_support=True,
         )
         async with self._phases.phase("gather"):
-            identified = await self._ports.faults("requestor.gather", session.gather_writer_metadata)
+            declared = await self._ports.faults("requestor.gather", session.gather_writer_metadata)
+        identified = self._rules.expanded(declared)
         chosen = await passing(self._ports, "requestor.select", choose_components(identified, options.components))
         if not chosen:
             raise NotFoundError("no writer of this machine declares anything to back up")
         self._outcomes = ComponentOutcomes(chosen)
         self._metadata = [each.metadata for each in chosen]
-        self._documents.take(self._metadata)
+        self._documents.take(self._rules.as_declared(self._metadata))
         for each in self._outcomes.components:
             metadata, component = each.metadata, each.component
             session.add_component(
@@ -208,9 +211,10 @@ class BackupRun:
             for volume, snapshot_id in self._snapshots.items():
                 opening = partial(self._session.open_snapshot, snapshot_id)
                 self._shadow_copies[volume] = await self._ports.faults("requestor.open", opening, volume=volume)
-            self._planned = await plan_files(
-                self._outcomes, self._session.document, self._shadow_copies, self._options.backup_type
+            planned = await plan_files(
+                self._outcomes, self._session.document, self._shadow_copies, self._options.backup_type, self._rules.environment
             )
+            self._planned = self._rules.keep_out(planned)
             needed_bytes = sum(file.size_bytes for file in self._planned) + DOCUMENTS_BYTES
             await check_target(self._ports, self._options.target, lab=self._machine.root, needed_bytes=needed_bytes)
             self._set = SetWriter(self._ports, self._options.target, self._record("writing"))
@@ -234,6 +238,7 @@ class BackupRun:
                 self._set,
                 self._outcomes,
                 self._machine.verifiers,
+                document=self._session.document,
                 verify_on=self._options.verify_on,
                 shadow_copies=self._shadow_copies,
                 planned=self._planned,
@@ -250,7 +255,7 @@ class BackupRun:
         self._set_backup_succeeded()
         await self._documents.write_file(await self._documents.write(self._set, self._session.document))
         state: SetState = "complete" if all(each.succeeded for each in self._outcomes.records) else "failed"
-        sealed = await self._set.finish(self._record(state), self._events())
+        sealed = await self._set.finish(self._record(state), jsonl.encode_all(self._records()))
         self._ports.emit(
             BackupSetWritten(
                 snapshot_set_id=sealed.set_id,
@@ -313,7 +318,7 @@ class BackupRun:
         finished_ns = self._ports.clock.wall_ns()
         record = msgspec.structs.replace(self._set.record, finished_ns=finished_ns, warnings=tuple(self._warnings))
         try:
-            await self._set.reseal(record, self._events())
+            await self._set.reseal(record, jsonl.encode_all(self._records()))
         except TargetError as error:
             self._warnings.append(f"the set does not say how the session ended: {error.message}")
 
@@ -351,7 +356,7 @@ class BackupRun:
             return
         await self._documents.write(self._set, self._session.document)
         cause = str(error) or type(error).__name__
-        await self._set.finish(self._record("failed", error=cause), self._events())
+        await self._set.finish(self._record("failed", error=cause), jsonl.encode_all(self._records()))
 
     async def _remove_document_file(self, error: BaseException) -> None:
         await self._documents.remove_file()
@@ -379,9 +384,6 @@ class BackupRun:
     def _records(self) -> Sequence[Record]:
         return self._all_records()[self._first_record :]
 
-    def _events(self) -> bytes:
-        return jsonl.encode_all(self._records())
-
     def _result(self) -> BackupResult:
         return backup_result(
             set_id=str(self._session.document.snapshot_set_id),
@@ -391,6 +393,7 @@ class BackupRun:
             components=self._outcomes.records,
             snapshots=self._snapshots,
             are_snapshots_kept=self._options.persistent or self._options.rollback,
+            left_out=self._rules.left_out,
             warnings=self._warnings,
             phases=self._phases,
             records=self._records(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vss.documents import BackupComponents, BackupType, SelectedComponent
+from vss.documents.environment import expanded_selection
 from vss.documents.file_sets import effective_backup_type
 from vss.roles.volume import FileSystem
 from vss_requestors.component_outcomes import ComponentOutcomes, IncludedComponent
@@ -29,10 +30,12 @@ async def plan_files(
     document: BackupComponents,
     shadow_copies: Mapping[str, FileSystem],
     backup_type: BackupType,
+    environment: Mapping[str, str] | None = None,
 ) -> list[PlannedFile]:
     """Return the files to copy; components that lack a declared file, or whose writer added what cannot be, fail.
 
     Raises:
+        UnknownVariableError: a writer added a path with a variable that the machine does not have.
         InvalidArgumentError: a declared path is not one.
         VolumeReadError: a shadow copy failed.
     """
@@ -40,7 +43,7 @@ async def plan_files(
     for included in outcomes.hopeful:
         effective = effective_backup_type(included.metadata.backup_schema, backup_type)
         excluded = [each for each in included.metadata.excluded if not each.from_snapshot]
-        selected = _selected(document, included)
+        selected = expanded_selection(_selected(document, included), environment or {})
         for member in included.members:
             await expander.add(member, included.owner, effective, excluded, selected.differenced_files)
         await expander.add_what_writers_added(

@@ -11,8 +11,8 @@ from vss.ids import Guid
 from vss_requestors.phases import Phases
 from vss_requestors.repository.records import ComponentRecord
 from vss_requestors.repository.set_writer import SetWriter
-from vss_requestors.results import BackupResult, ComponentOutcome, CopiedFile, SnapshotMade
-from vss_requestors.run_records import freeze_of, holds_of, phases_of, truncations_of
+from vss_requestors.results import BackupResult, ComponentOutcome, CopiedFile, LeftOutFile, SnapshotMade
+from vss_requestors.run_records import deleted_of, freeze_of, holds_of, phases_of, truncations_of
 from vss_requestors.set_judgement import SetJudgement
 
 
@@ -25,6 +25,7 @@ def backup_result(
     components: Sequence[ComponentRecord],
     snapshots: Mapping[str, Guid],
     are_snapshots_kept: bool,
+    left_out: Sequence[LeftOutFile] = (),
     warnings: Sequence[str],
     phases: Phases,
     records: Sequence[Record],
@@ -56,6 +57,7 @@ def backup_result(
         truncations=truncations_of(records),
         warnings=tuple(warnings),
         notes=judgement.notes,
+        left_out=(*deleted_of(records), *left_out),
         exit_code=exit_code(judgement, components, warnings, is_copied=written is not None),
     )
 

@@ -14,6 +14,7 @@ from vss_requestors.component_outcomes import describe
 from vss_requestors.results import (
     BackupResult,
     CompletionResult,
+    LeftOutFile,
     PhaseTiming,
     RestoreResult,
     SetVerification,
@@ -37,6 +38,7 @@ def backup_report(result: BackupResult, *, is_verbose: bool = False) -> str:
         lines += ["", f"copied       {quantities.counted(len(result.copied), 'file')}, {quantities.size(result.copied_bytes)}"]
         if is_verbose:
             lines += [f"  {each.path}  {quantities.size(each.size_bytes)}  {each.sha256}" for each in result.copied]
+        lines += [_left_out(each) for each in result.left_out]
         lines += _verified(result)
     lines += _findings(result.findings)
     lines += [_component(each.writer, each.component, each.succeeded, each.reason) for each in result.components]
@@ -152,6 +154,11 @@ def _verified(result: BackupResult) -> list[str]:
     return [
         f"verified     {len(good)} of {quantities.counted(len(result.verified), 'file')}, {quantities.counted(pages, 'page')}"
     ]
+
+
+def _left_out(file: LeftOutFile) -> str:
+    where = "kept out of the shadow copy" if file.is_deleted else "not backed up"
+    return f"left out     {file.path}  {where}: {file.application}"
 
 
 def _findings(findings: Sequence[Finding]) -> list[str]:

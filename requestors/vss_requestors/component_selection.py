@@ -129,6 +129,6 @@ def _add_dependencies(writers: Sequence[WriterMetadata], names: list[list[str] |
     selected = [ComponentKey.of(writer.writer_id, path) for writer, paths in pairs for path in paths or ()]
     for key in with_dependencies(writers, selected, allow_missing=True):
         if key not in selected:
-            of_class = [paths for writer, paths in pairs if writer.writer_id == key.writer_id and paths is not None]
-            for paths in of_class:
-                paths.append(key.full_path)
+            for writer, paths in pairs:  # of several instances of a class those that have it
+                if writer.writer_id == key.writer_id and paths is not None and writer.component(key.full_path) is not None:
+                    paths.append(key.full_path)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -125,7 +125,7 @@ class _Lane:
     async def start(self, work: Callable[[], None], cost_s: float = 0.0) -> None:
         """Start ``work`` when what was started before is done; raises what that raised."""
         await self.settle()
-        self._under_way = asyncio.ensure_future(_awaited(self._ports.blocking(work, cost_s=cost_s)))
+        self._under_way = asyncio.ensure_future(_done(self._ports, work, cost_s))
 
     @property
     def is_idle(self) -> bool:
@@ -147,8 +147,8 @@ class _Lane:
             self._under_way = None
 
 
-async def _awaited(awaitable: Awaitable[None]) -> None:
-    await awaitable
+async def _done(ports: Ports, work: Callable[[], None], cost_s: float) -> None:
+    await ports.blocking(work, cost_s=cost_s)
 
 
 async def copy_file(

@@ -13,16 +13,19 @@ is decided by ``vss_requestors.restore_placement``, what is selected by ``vss_re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from vss.coordinator import Session, WriterStatus
 from vss.documents import FileRestoreStatus, RestoreMethodKind, SelectedComponent
+from vss.documents.environment import expanded_metadata
 from vss.documents.ranges import ranges_file_of
 from vss.errors import BackupSetError, RestoreRefusedError, VerificationError, VolumeError, VssError
 from vss.exit_codes import ExitCode
 from vss.hresult import HResult
 from vss.ids import GUID_NULL
+from vss.roles.machine_settings import settings_of
 from vss.roles.requestor import Machine, Requestor
 from vss_requestors.component_outcomes import describe
 from vss_requestors.options import RestoreOptions
@@ -91,7 +94,9 @@ class RestoreRun:
 
     async def prepare(self) -> BackupSet:
         """Open the set, verify it, and choose from it; nothing of the machine is asked or changed."""
-        self._set = await self._ports.faults("restore.open", self._open)
+        opened: BackupSet = await self._ports.faults("restore.open", self._open)
+        environment = settings_of(self._machine).environment
+        self._set = replace(opened, writers=tuple(expanded_metadata(each, environment) for each in opened.writers))
         self._chosen = self._choose()
         async with self._phases.phase("verify"):
             await self._ports.faults("restore.verify", self._verify)

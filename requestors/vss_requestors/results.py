@@ -72,6 +72,14 @@ class SnapshotMade(msgspec.Struct, frozen=True, kw_only=True):
     is_kept: bool
 
 
+class LeftOutFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that the machine keeps out: of every backup, or (``is_deleted``) of the shadow copy."""
+
+    path: str
+    application: str
+    is_deleted: bool = False
+
+
 class BackupResult(msgspec.Struct, frozen=True, kw_only=True):
     """The whole backup."""
 
@@ -94,6 +102,7 @@ class BackupResult(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     exit_code: int
+    left_out: tuple[LeftOutFile, ...] = ()
 
     @property
     def is_success(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vss.events import FreezeWindowClosed, FreezeWindowLost, LogsTruncated, PhaseLeft, Record, WritesReleased
-from vss_requestors.results import FreezeTiming, HoldTiming, PhaseTiming, TruncatedLogs
+from vss.exclusion_events import FileNotInSnapshot
+from vss_requestors.results import FreezeTiming, HoldTiming, LeftOutFile, PhaseTiming, TruncatedLogs
 
 
 def phases_of(records: Sequence[Record], session_id: str) -> tuple[PhaseTiming, ...]:
@@ -37,6 +38,15 @@ def holds_of(records: Sequence[Record], volumes: Sequence[str]) -> tuple[HoldTim
         )
         for event in (record.event for record in records)
         if isinstance(event, WritesReleased) and event.volume in volumes
+    )
+
+
+def deleted_of(records: Sequence[Record]) -> tuple[LeftOutFile, ...]:
+    """Return what was deleted from shadow copies while they were made."""
+    return tuple(
+        LeftOutFile(path=event.path, application=event.application, is_deleted=True)
+        for event in (record.event for record in records)
+        if isinstance(event, FileNotInSnapshot)
     )
 
 

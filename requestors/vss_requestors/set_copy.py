@@ -67,6 +67,14 @@ class SetCopy:
                 raise
             except VssError as error:
                 outcomes.fail(file.owners, f"'{file.machine_path}' could not be copied: {error.message}")
+        self._fail_what_is_missing(planned, outcomes)
+
+    def _fail_what_is_missing(self, planned: Sequence[PlannedFile], outcomes: ComponentOutcomes) -> None:
+        """Fail the components of files that did not arrive though nothing complained: a set is whole when all are there."""
+        there = {entry.machine_path for entry in self._target.files}
+        for file in planned:
+            if file.machine_path not in there:
+                outcomes.fail(file.owners, f"'{file.machine_path}' was not copied")
 
     def _let_go(self, file: PlannedFile) -> Callable[[HostFile], None]:
         def let_go(target: HostFile) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from vss.documents import BackupComponents, SelectedComponent
 from vss.ids import Guid
 from vss.ports import Ports
 from vss.roles.verifier import FileVerification, Finding, Progress, VerificationReport, Verifier
@@ -20,7 +21,7 @@ from vss_requestors.options import VerifyOn
 from vss_requestors.pacing import Throttle
 from vss_requestors.repository.set_writer import SetWriter
 from vss_requestors.snapshot_source import SnapshotFileSource
-from vss_requestors.verify import emit_report, merge_files, verify_digests, verify_source, verify_writer
+from vss_requestors.verify import claimed_components, emit_report, merge_files, verify_digests, verify_source, verify_writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ async def judge(
     outcomes: ComponentOutcomes,
     verifiers: Mapping[Guid, Verifier],
     *,
+    document: BackupComponents | None = None,
     verify_on: VerifyOn = "set",
     shadow_copies: Mapping[str, FileSystem] | None = None,
     planned: Sequence[PlannedFile] = (),
@@ -57,6 +59,7 @@ async def judge(
         written: the set.
         outcomes: gets the findings.
         verifiers: by writer class.
+        document: the session's, for verifiers that judge by what their writers wrote into it.
         verify_on: where the verifiers read.
         shadow_copies: by volume name, for verifiers that read there.
         planned: what was to be copied from them.
@@ -82,28 +85,45 @@ async def judge(
         if verifier is None:
             notes.append(f"writer '{metadata.friendly_name}' has no verifier: its files were checked by digest only")
             continue
+        components = _claimed(document, outcomes, instance_id)
         reports: list[VerificationReport] = []
         if verify_on != "shadow copy":
-            reports.append(
-                await verify_writer(
-                    ports, written.root, own, verifier, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress
-                )
+            from_set = verify_writer(
+                ports,
+                written.root,
+                own,
+                verifier,
+                components=components,
+                throttle_bytes_per_s=throttle_bytes_per_s,
+                progress=progress,
             )
+            reports.append(await from_set)
         if verify_on != "set":
-            copied = {entry.machine_path for entry in own}
-            source = SnapshotFileSource(shadow_copies or {}, [each for each in planned if each.machine_path in copied])
-            try:
-                reports.append(
-                    await verify_source(source, verifier, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress)
-                )
-            finally:
-                await source.close()
+            there = [each for each in planned if each.machine_path in {entry.machine_path for entry in own}]
+            source = SnapshotFileSource(shadow_copies or {}, there, components)
+            reports.append(await _verify_snapshot(source, verifier, throttle_bytes_per_s, progress))
         report = _combined(reports)
         outcomes.take_findings(report.findings, own, instance_id)
         files = merge_files(files, report.files)
         findings.extend(report.findings)
     emit_report(ports, files, findings)
     return SetJudgement(True, tuple(files), tuple(findings), tuple(notes))
+
+
+async def _verify_snapshot(
+    source: SnapshotFileSource, verifier: Verifier, throttle_bytes_per_s: float | None, progress: Progress | None
+) -> VerificationReport:
+    try:
+        return await verify_source(source, verifier, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress)
+    finally:
+        await source.close()
+
+
+def _claimed(document: BackupComponents | None, outcomes: ComponentOutcomes, instance_id: Guid) -> list[SelectedComponent]:
+    """The components of a writer whose files the set is to hold, as far as nothing of them has failed."""
+    hopeful = [each.component.full_path for each in outcomes.hopeful if each.metadata.instance_id == instance_id]
+    claimed = () if document is None else claimed_components(document, instance_id)
+    return [each for each in claimed if each.full_path in hopeful]
 
 
 def _combined(reports: Sequence[VerificationReport]) -> VerificationReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from vss.documents import SelectedComponent
 from vss.errors import NotFoundError
 from vss.roles.volume import File, FileSystem
 from vss_requestors.file_sets import PlannedFile
@@ -13,12 +14,22 @@ from vss_requestors.repository.layout import split_machine_path
 class SnapshotFileSource:
     """A ``FileSource`` over planned files. Keeps one file open; ``close`` it. Of partial files the whole file is shown."""
 
-    def __init__(self, shadow_copies: Mapping[str, FileSystem], files: Sequence[PlannedFile]) -> None:
-        """Show ``files`` of ``shadow_copies``, which are by volume name."""
+    def __init__(
+        self,
+        shadow_copies: Mapping[str, FileSystem],
+        files: Sequence[PlannedFile],
+        components: Sequence[SelectedComponent] = (),
+    ) -> None:
+        """Show ``files`` of ``shadow_copies``, which are by volume name, as the files of ``components`` of one writer."""
+        self._components = tuple(components)
         self._shadow_copies = shadow_copies
         self._files = {file.machine_path: file for file in files}
         self._path = ""
         self._open: File | None = None
+
+    def components(self) -> Sequence[SelectedComponent]:
+        """The components whose files these are, with what their writer wrote into the document; empty where nobody said."""
+        return self._components
 
     def paths(self) -> Sequence[str]:
         """All machine paths, in the order given."""

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vss.documents import BackupComponents, SelectedComponent
 from vss.errors import NotFoundError, VssError
 from vss.events import CorruptionFound, FileVerified
 from vss.ids import Guid
@@ -87,6 +88,7 @@ async def verify_opened_set(
             backup_set.root,
             entries,
             verifier,
+            components=claimed_components(backup_set.document, writer.instance_id),
             throttle_bytes_per_s=throttle_bytes_per_s,
             progress=progress,
         )
@@ -104,6 +106,12 @@ async def verify_opened_set(
             if writer.writer_id not in verifiers and backup_set.files_of(writer.instance_id)
         ),
     )
+
+
+def claimed_components(document: BackupComponents, instance_id: Guid) -> tuple[SelectedComponent, ...]:
+    """Return the components of a writer instance whose files a set claims to hold: all but those reported as failed."""
+    part = document.writer(instance_id)
+    return () if part is None else tuple(each for each in part.components if each.backup_succeeded is not False)
 
 
 async def verify_digests(
@@ -241,11 +249,13 @@ async def verify_writer(
     entries: Sequence[ManifestFile],
     verifier: Verifier,
     *,
+    components: Sequence[SelectedComponent] = (),
     throttle_bytes_per_s: float | None = None,
     progress: Progress | None = None,
 ) -> VerificationReport:
-    """Let one writer's verifier judge ``entries``, read from the set. Whatever it raises becomes a finding."""
-    source = SetFileSource(ports, root, entries)
+    """Let one writer's verifier judge ``entries``, the files of ``components``, read from the set. Whatever it raises becomes a
+    finding."""
+    source = SetFileSource(ports, root, entries, components)
     try:
         return await verify_source(source, verifier, throttle_bytes_per_s=throttle_bytes_per_s, progress=progress)
     finally:

@@ -22,6 +22,7 @@ from vss.errors import (
     ProviderError,
     ProviderVetoError,
     SetInProgressError,
+    VolumeError,
     VolumeNotSupportedError,
     WriterError,
     WriterRetryableError,
@@ -314,6 +315,19 @@ def test_one_volume_that_cannot_be_flushed_releases_the_others() -> None:
         slow = StubVolume(ports, "L:", calls, {"flush_and_hold": FlushWritesTimeoutError("flushing L: took too long")})
         scene = await Scene.build(ports, volumes=[StubVolume(ports, "D:", calls), slow], calls=calls)
         with pytest.raises(FlushWritesTimeoutError):
+            await scene.backup(volumes=["D:", "L:"])
+        assert "D:.release" in calls
+        scene.assert_nothing_left()
+
+    play(story)
+
+
+def test_whatever_a_volume_raises_the_requestor_hears_of_a_volume() -> None:
+    async def story(ports: Ports) -> None:
+        calls: list[str] = []
+        broken = StubVolume(ports, "L:", calls, {"flush_and_hold": RuntimeError("a bug")})
+        scene = await Scene.build(ports, volumes=[StubVolume(ports, "D:", calls), broken], calls=calls)
+        with pytest.raises(VolumeError, match="volume L: did not hold its writes: RuntimeError: a bug"):
             await scene.backup(volumes=["D:", "L:"])
         assert "D:.release" in calls
         scene.assert_nothing_left()
@@ -719,7 +733,7 @@ def test_deleting_a_shadow_copy_that_is_gone_is_not_found() -> None:
             with pytest.raises(NotFoundError):
                 await session.delete_snapshots([snapshot_id])
 
-    play(story)
+    run(story, unjudged="the shadow copy goes behind the coordinator's back")
 
 
 @pytest.mark.parametrize("trouble", ["hang", OSError("the disk is gone")])

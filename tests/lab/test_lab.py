@@ -56,7 +56,7 @@ def test_a_second_lab_on_the_same_keeper_sees_what_the_first_left(machine: Machi
     async def look(lab: Lab) -> Any:
         assert lab.root is None
         assert lab.name == "EX1"
-        return await lab.check(), facts_of(lab)
+        return await lab.check(), await facts_of(lab)
 
     problems, facts = machine.live(look)
 

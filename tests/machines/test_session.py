@@ -131,7 +131,13 @@ def test_with_writers_no_step_to_backup_complete_can_be_skipped() -> None:
 
 def test_a_stored_document_is_for_import_or_for_completion_and_for_nothing_else() -> None:
     table = graph(C.RELEASE)
-    assert nx.descendants(table, S.DOCUMENT_LOADED) == {S.DOCUMENT_DISCOVERED, S.IMPORTED, S.COMPLETED, S.BACKUP_FAILED, S.ABORTED}
+    assert nx.descendants(table, S.DOCUMENT_LOADED) == {
+        S.DOCUMENT_DISCOVERED,
+        S.IMPORTED,
+        S.COMPLETED,
+        S.BACKUP_FAILED,
+        S.ABORTED,
+    }
     assert not nx.has_path(table, S.IMPORTED, S.COMPLETED)
 
 

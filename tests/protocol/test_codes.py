@@ -409,7 +409,7 @@ def test_a_volume_that_is_gone_at_the_hold_and_one_twice_in_a_set_are_named_in_t
         assert isinstance(volume, StubVolume)
         for trouble in (VolumeError("the disk is gone"), RuntimeError("odd")):
             volume.behaviour["flush_and_hold"] = trouble
-            with pytest.raises(type(trouble)):
+            with pytest.raises(VolumeError, match=str(trouble)):
                 await scene.backup()
         async with scene.coordinator.open_session() as session:
             await begin(scene, session)

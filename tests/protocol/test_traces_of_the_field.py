@@ -505,7 +505,7 @@ def test_a_diff_area_that_cannot_grow_loses_every_snapshot_of_the_volume() -> No
         store.arm(StoreFault(StoreEffect.FULL, store.size_bytes, is_sticky=True))
         area = machine.provider.diff_area(volume)
         while area.stack:
-            area._space._runs.clear()
+            area.space._runs.clear()
             area.stack[-1]._next = area.stack[-1]._extent_end
             await put(volume, "/file", b"z" * BLOCK)
         assert await coordinator.query_snapshots() == []

@@ -241,7 +241,8 @@ def test_a_shadow_copy_described_twice_is_no_document() -> None:
     play(story)
 
 
-def test_bytes_travel_over_a_simulated_array() -> None:
+@pytest.mark.parametrize("context", [SnapshotContext.APP_ROLLBACK, SnapshotContext.BACKUP])
+def test_bytes_travel_over_a_simulated_array(context: SnapshotContext) -> None:
     """Two machines on one array: what the first held at the point in time is read by the second, and broken off there."""
 
     async def main(ports: Ports) -> None:
@@ -257,7 +258,7 @@ def test_bytes_travel_over_a_simulated_array() -> None:
         await _write(volume, b"before")
         async with machine.open_session() as session:
             scene = Scene(ports, machine, [])
-            (snapshot_id,) = await begin(scene, session, context=SnapshotContext.APP_ROLLBACK, attributes=TRANSPORTABLE)
+            (snapshot_id,) = await begin(scene, session, context=context, attributes=TRANSPORTABLE)
             await session.do_snapshot_set()
             await _write(volume, b"after!")
             document = session.save_as_xml()

@@ -337,6 +337,23 @@ def a_backup(**fields: Any) -> BackupResult:
     return BackupResult(**{**defaults, **fields})
 
 
+def test_no_line_of_a_report_has_more_than_120_columns() -> None:
+    reason = "expected " + "a very long reason, " * 12
+    component = ComponentOutcome(writer="Store", component="a\\" * 70, succeeded=False, reason=reason)
+    text = backup_report(a_backup(components=(component,), warnings=(reason,)))
+    assert max(len(line) for line in text.splitlines() if "\\" not in line) <= 120
+    assert " " * 13 + "reason" in text or "\n             " in text
+    assert reason.split()[-1] in text
+
+
+def test_a_store_without_logs_keeps_none() -> None:
+    kept = TruncatedLogs(
+        store="Store", removed_first=0, removed_last=0, removed_count=0, kept_first=0, kept_last=0, reason="none was there"
+    )
+    text = backup_report(a_backup(truncations=(kept,)))
+    assert "truncated    Store: no log removed: none was there" in text
+
+
 def test_what_was_not_truncated_is_said_with_its_reason() -> None:
     kept = TruncatedLogs(
         store="SG1", removed_first=0, removed_last=0, removed_count=0, kept_first=0, kept_last=-1, reason="copy backup"

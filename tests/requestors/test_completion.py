@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from vss.coordinator import WriterStatus
+from vss.coordinator import SnapshotContext, WriterStatus
+from vss.coordinator.waiting import WaitingBackup
 from vss.documents import BackupComponents, BackupType
 from vss.documents.xml import parse_backup_components
 from vss.errors import BadStateError, InvalidArgumentError, NotFoundError, WriterError
@@ -229,5 +230,25 @@ def test_a_document_that_is_missing_is_not_found(kit: Any) -> None:
                 await session.backup_complete()  # not before GatherWriterMetadata
             with pytest.raises(NotFoundError):
                 session.get_snapshot_properties(world.ports.ids.guid())
+
+    kit.play(script)
+
+
+def test_what_waits_is_closed_for_its_writers(kit: Any) -> None:
+    """A resumed writer sees the backup as it was left, and can change neither document nor shadow copies."""
+
+    async def script(world: Any) -> None:
+        await world.start()
+        _, document = await leave(world)
+        waiting = WaitingBackup(world.ports.ids.guid(), document, SnapshotContext.BACKUP)
+        (part,) = document.writers
+        assert (waiting.snapshot_set_id, waiting.backup_type) == (document.snapshot_set_id, BackupType.FULL)
+        assert waiting.components_of(part.instance_id) == part
+        volume_mode = replace(document, select_components=False)
+        assert WaitingBackup(waiting.session_id, volume_mode, SnapshotContext.BACKUP).components_of(part.instance_id) is None
+        with pytest.raises(BadStateError, match="is closed"):
+            waiting.replace_components(part)
+        with pytest.raises(BadStateError, match="its set is finished"):
+            await waiting.writable_snapshot("D:")
 
     kit.play(script)

@@ -60,7 +60,16 @@ def list_writers(directory: Path, as_json: bool) -> None:
         click.echo(f"   Writer Id: {{{status.writer_id}}}")
         click.echo(f"   Writer Instance Id: {{{status.instance_id}}}")
         click.echo(f"   State: [{status.state.value}] {status.state.word}")
-        click.echo(f"   Last error: {LAST_ERRORS.get(status.failure.name, 'Unexpected error')}\n")
+        click.echo(f"   Last error: {LAST_ERRORS.get(status.failure.name, 'Unexpected error')}")
+        click.echo(_session_of(status))
+
+
+def _session_of(status: WriterStatus) -> str:
+    """A line with the session that brought the writer into its state, and how long ago, for a status may be old news; nothing
+    where no session ever did."""
+    from vss.observe.quantities import duration
+
+    return f"   Session: {{{status.session_id}}}, {duration(status.age_ns)} ago\n" if status.session_id.int else ""
 
 
 def _writer_data(status: WriterStatus) -> dict[str, Any]:
@@ -72,6 +81,8 @@ def _writer_data(status: WriterStatus) -> dict[str, Any]:
         "state_number": status.state.value,
         "failure": status.failure.name,
         "message": status.message,
+        "session_id": str(status.session_id) if status.session_id.int else None,
+        "age_ns": status.age_ns,
     }
 
 
@@ -133,7 +144,7 @@ def list_shadows(directory: Path, volume: str, snapshot: str, as_json: bool) -> 
     """List the shadow copies, oldest first."""
 
     async def ask(lab: Lab) -> tuple[list[SnapshotProperties], dict[UUID, str]]:
-        return chosen(lab, volume, snapshot), {each.provider_id: each.name for each in lab.coordinator.providers}
+        return await chosen(lab, volume, snapshot), {each.provider_id: each.name for each in lab.coordinator.providers}
 
     found, providers = in_lab(directory, ask)
     if as_json:
@@ -151,8 +162,11 @@ def list_shadows(directory: Path, volume: str, snapshot: str, as_json: bool) -> 
 @click.option("--shadow", "/shadow", "snapshot", default="", help="This shadow copy, by its id.")
 @click.option("--oldest", "/oldest", "is_oldest", is_flag=True, help="The oldest shadow copy of the volume.")
 @click.option("--all", "/all", "is_all", is_flag=True, help="All shadow copies, of the volume where one is named.")
+@click.option("--force", "is_forced", is_flag=True, help="Those that are exposed as well.")
 @json_option
-def delete_shadows(directory: Path, volume: str, snapshot: str, is_oldest: bool, is_all: bool, as_json: bool) -> None:
+def delete_shadows(
+    directory: Path, volume: str, snapshot: str, is_oldest: bool, is_all: bool, is_forced: bool, as_json: bool
+) -> None:
     """Delete shadow copies: one by its id, or the oldest or all of a volume."""
     if [bool(snapshot), is_oldest, is_all].count(True) != 1:
         raise InvalidArgumentError("say which shadow copies to delete: exactly one of --shadow, --oldest and --all")
@@ -160,13 +174,13 @@ def delete_shadows(directory: Path, volume: str, snapshot: str, is_oldest: bool,
         raise InvalidArgumentError("--oldest needs the volume: --for")
 
     async def delete(lab: Lab) -> list[SnapshotProperties]:
-        found = chosen(lab, volume, snapshot)
+        found = await chosen(lab, volume, snapshot)
         if not found:
             raise NotFoundError("there is no such shadow copy" if snapshot else "there is no shadow copy to delete")
         found = found[:1] if is_oldest else found
         async with lab.open_session() as session:
             session.initialize_for_backup()
-            await session.delete_snapshots([each.snapshot_id for each in found])
+            await session.delete_snapshots([each.snapshot_id for each in found], force=is_forced)
         return found
 
     gone = in_lab(directory, delete)
@@ -176,8 +190,8 @@ def delete_shadows(directory: Path, volume: str, snapshot: str, is_oldest: bool,
         click.echo(f"Successfully deleted {len(gone)} shadow {'copy' if len(gone) == 1 else 'copies'}.")
 
 
-def chosen(lab: Lab, volume: str, snapshot: str) -> list[SnapshotProperties]:
-    """Return the shadow copies of a volume (any where empty) or with an id, oldest first.
+async def chosen(lab: Lab, volume: str, snapshot: str) -> list[SnapshotProperties]:
+    """Ask the providers, and return the shadow copies of a volume (any where empty) or with an id, oldest first.
 
     Raises:
         NotFoundError: the machine has no such volume.
@@ -192,7 +206,7 @@ def chosen(lab: Lab, volume: str, snapshot: str) -> list[SnapshotProperties]:
         raise InvalidArgumentError(f"expected the id of a shadow copy, found '{snapshot}'") from error
     found = [
         each
-        for each in lab.coordinator.snapshots()
+        for each in await lab.coordinator.query_snapshots()
         if wanted in ("", each.original_volume) and snapshot_id in (None, each.snapshot_id)
     ]
     return sorted(found, key=lambda each: each.created_ns)

@@ -84,7 +84,7 @@ def show(directory: Path, as_json: bool) -> None:
     async def look(lab: Lab) -> dict[str, Any]:
         from vss.lab.facts import facts_of
 
-        return facts_of(lab)
+        return await facts_of(lab)
 
     facts = in_lab(directory, look)
     if as_json:

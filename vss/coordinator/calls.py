@@ -16,7 +16,7 @@ import msgspec
 
 from vss.coordinator.service_log import ServiceLog
 from vss.events import LateAnswerIgnored
-from vss.ports import Ports, no_faults
+from vss.ports import NANOSECONDS, Ports, no_faults
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -31,12 +31,13 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of a call: a value, or an error (``TimeoutError`` when there was no answer in time)."""
+    """What came of a call, and how long it took: a value, or an error (``DeadlineError`` when there was no answer in time)."""
 
     role: str
     site: str
     value: Any = None
     error: BaseException | None = None
+    duration_ns: int = 0
 
     @property
     def is_ok(self) -> bool:
@@ -48,9 +49,21 @@ class Outcome(msgspec.Struct, frozen=True):
         """Whether the role did not answer within its limit."""
         return isinstance(self.error, DeadlineError)
 
+    @property
+    def limit_ns(self) -> int:
+        """How long an answer that did not come was waited for, in nanoseconds; -1 where there was no limit."""
+        limit_s = self.error.limit_s if isinstance(self.error, DeadlineError) else math.inf
+        return round(limit_s * NANOSECONDS) if math.isfinite(limit_s) else -1
+
 
 class DeadlineError(Exception):
-    """No answer within the limit. Our own class, so that a plugin's ``TimeoutError`` is not mistaken for it."""
+    """No answer within the limit (``inf``: there was none). Our own class, so that a plugin's ``TimeoutError`` is not mistaken
+    for it."""
+
+    def __init__(self, message: str, limit_s: float = math.inf) -> None:
+        """Say what did not come, and for how many seconds it was waited for."""
+        super().__init__(message)
+        self.limit_s = limit_s
 
 
 async def _all_done(tasks: Sequence[asyncio.Task[Any]], limit_s: float) -> None:
@@ -108,31 +121,43 @@ class Caller:
         if not calls:
             return []
         create_task = asyncio.get_running_loop().create_task
-        tasks = [create_task(self._ask(call)) for call in calls]
+        started_ns = self._ports.clock.now_ns()
+        ended_ns: dict[int, int] = {}
+        tasks = [create_task(self._timed(call, number, ended_ns)) for number, call in enumerate(calls)]
         try:
             await _all_done(tasks, limit_s)
         except asyncio.CancelledError:
             for call, task in zip(calls, tasks, strict=True):
                 self._leave_behind(call, task)
             raise
-        return [self._outcome(call, task, limit_s) for call, task in zip(calls, tasks, strict=True)]
+        now_ns = self._ports.clock.now_ns()
+        return [
+            self._outcome(call, task, limit_s, ended_ns.get(number, now_ns) - started_ns)
+            for number, (call, task) in enumerate(zip(calls, tasks, strict=True))
+        ]
+
+    async def _timed(self, call: Call, number: int, ended_ns: dict[int, int]) -> Any:
+        try:
+            return await self._ask(call)
+        finally:
+            ended_ns[number] = self._ports.clock.now_ns()
 
     async def _ask(self, call: Call) -> Any:
         if self._ports.faults is no_faults:
             return await call.work()
         return await self._ports.faults(call.site, call.work, **dict(call.selectors))
 
-    def _outcome(self, call: Call, task: asyncio.Task[Any], limit_s: float) -> Outcome:
+    def _outcome(self, call: Call, task: asyncio.Task[Any], limit_s: float, duration_ns: int) -> Outcome:
         if not task.done():
             self._leave_behind(call, task)
-            error: BaseException | None = DeadlineError(f"no answer within {limit_s:g} s")
-            return Outcome(call.role, call.site, error=error)
+            error: BaseException | None = DeadlineError(f"no answer within {limit_s:g} s", limit_s)
+            return Outcome(call.role, call.site, error=error, duration_ns=duration_ns)
         if task.cancelled():
-            return Outcome(call.role, call.site, error=DeadlineError("the call was cancelled"))
+            return Outcome(call.role, call.site, error=DeadlineError("the call was cancelled"), duration_ns=duration_ns)
         error = task.exception()
         if error is not None:
-            return Outcome(call.role, call.site, error=error)
-        return Outcome(call.role, call.site, value=task.result())
+            return Outcome(call.role, call.site, error=error, duration_ns=duration_ns)
+        return Outcome(call.role, call.site, value=task.result(), duration_ns=duration_ns)
 
     def _leave_behind(self, call: Call, task: asyncio.Task[Any]) -> None:
         if task.done():

@@ -27,6 +27,7 @@ from vss.errors import AlreadyExistsError, NotFoundError, SetInProgressError
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.ports import Ports
+from vss.roles.machine_settings import MachineSettings
 from vss.roles.provider import Provider, SnapshotProperties
 from vss.roles.volume import FileSystem, Volume
 from vss.roles.writer import Writer
@@ -45,6 +46,7 @@ class Coordinator:
         limits: Limits | None = None,
         choose_provider: ChooseProvider | None = None,
         transaction_managers: Sequence[TransactionManager] = (),
+        settings: MachineSettings | None = None,
     ) -> None:
         """Begin with no volume, writer or provider.
 
@@ -53,6 +55,7 @@ class Coordinator:
             limits: the time limits; the strict ones where none are given.
             choose_provider: the machine's preference where a requestor names no provider.
             transaction_managers: the system's own, frozen after the last writer of a set.
+            settings: environment variables, and files that are kept out.
         """
         self.ports = ports
         self.limits = limits or Limits()
@@ -63,6 +66,7 @@ class Coordinator:
         self.providers: list[Provider] = []
         self.volumes: dict[str, Volume] = {}
         self.transaction_managers = tuple(transaction_managers)
+        self.settings = settings or MachineSettings()
         self.waiting = WaitingBackups(self)
         self._choose_provider = choose_provider
         self._creating: SessionCore | None = None
@@ -150,6 +154,16 @@ class Coordinator:
         """A simulated crash killed the task ``requestor``: end every session it had open, as ``requestor_died`` does."""
         self._obituaries.note_killed(requestor)
         await self._obituaries.wait()
+
+    def role_died(self, role: str) -> None:
+        """A simulated crash killed a role. Where it was the service itself, ``coord``, what it kept in memory is gone: sessions
+        and the creation lock. Nobody is told: frozen writers thaw by their own timers, volumes let their writes go by theirs,
+        finished shadow copies are the providers'."""
+        if role == "coord":
+            self._creating = None
+            for session in list(self._sessions):
+                session.lose()
+                self.session_ended(session)
 
     def session_ended(self, session: SessionCore) -> None:
         """A session was released."""

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.fault_points import passes
 from vss.coordinator.limits import Limits
+from vss.coordinator.optimization import Optimization
 from vss.coordinator.participant import Participant
 from vss.coordinator.providers import ProviderSet
 from vss.coordinator.transactions import TransactionManager
 from vss.coordinator.windows import FreezeWindow, HoldWindow
+from vss.documents.exclusions import FileExclusion
 from vss.errors import NotFoundError, ProviderError, VssError
 from vss.events import (
     PhaseEntered,
@@ -55,6 +57,7 @@ class SnapshotSetCreation:
         snapshot_set_id: Guid,
         session_id: Guid,
         managers: Sequence[TransactionManager] = (),
+        exclusions: Sequence[FileExclusion] = (),
     ) -> None:
         """Begin with no volume."""
         self.snapshot_set_id = snapshot_set_id
@@ -68,6 +71,7 @@ class SnapshotSetCreation:
         self._limits = limits
         self._session_id = str(session_id)
         self._managers = managers
+        self._optimization = Optimization(ports, caller.log, exclusions, limits.optimization_s)
         self._freeze: FreezeWindow | None = None
         self._hold: HoldWindow | None = None
 
@@ -153,6 +157,7 @@ class SnapshotSetCreation:
     @passes("coord.post_snapshot")
     async def _post_snapshot(self, participants: Sequence[Participant]) -> None:
         await self._send(participants, WriterEvent.POST_SNAPSHOT, self._limits.post_snapshot_s)
+        await self._optimization.run([each.name for each in self.volumes], self.open_writable)
 
     async def _send(self, participants: Sequence[Participant], event: WriterEvent, limit_s: float) -> None:
         """Send an event that has no window to the writers that are where it finds them; a veto aborts nobody."""

@@ -25,6 +25,7 @@ class Limits:
     prepare_snapshot_s: float = 600.0
     thaw_s: float = 60.0
     post_snapshot_s: float = 600.0
+    optimization_s: float = 60.0
     backup_complete_s: float = 600.0
     backup_shutdown_s: float = 60.0
     abort_s: float = 60.0

@@ -243,7 +243,8 @@ class Participant:
         self._tell_failed(event, self._machine.finish(False), code, message)
 
     def _tell_failed(self, event: WriterEvent, state: WriterState, code: HResult, message: str) -> None:
-        self._fail(code if code in WRITER_FAILURES else HResult.VSS_E_WRITERERROR_NONRETRYABLE, message)
+        is_whole = code in WRITER_FAILURES and code not in _GOES_ON  # a writer that failed at the step did no part of it
+        self._fail(code if is_whole else HResult.VSS_E_WRITERERROR_NONRETRYABLE, message)
         self._ports.emit(
             WriterVetoed(
                 writer=self.writer.name,
@@ -268,7 +269,8 @@ class Participant:
             if self.has_failed:
                 return  # settled by the freeze timer or by an abort while the call was under way
             if self._machine.retract(event):
-                return self._take_lost_answer(event, outcome)
+                self._take_lost_answer(event, outcome)
+                return
             self._begin(event)
         self._settle()
         if outcome.is_timeout:
@@ -277,7 +279,9 @@ class Participant:
             self._machine.lose()
             self._fail(code, f"no answer to {event.value}")
             self._ports.emit(
-                WriterTimedOut(writer=self.writer.name, step=event.value, limit_ns=0, session_id=self._session_text)
+                WriterTimedOut(
+                    writer=self.writer.name, step=event.value, limit_ns=outcome.limit_ns, session_id=self._session_text
+                )
             )
             return
         error = outcome.error

@@ -190,8 +190,14 @@ class ProviderSet:
                 )
             machine.finish(outcome.is_ok)
             if outcome.is_ok:
-                answered = ProviderAnswered(provider=provider.name, step=name, snapshot_set_id=self._set_id_text)
-                self._ports.emit(answered)
+                self._ports.emit(
+                    ProviderAnswered(
+                        provider=provider.name,
+                        step=name,
+                        snapshot_set_id=self._set_id_text,
+                        duration_ns=outcome.duration_ns,
+                    )
+                )
                 continue
             if phase is ProviderPhase.ABORT:
                 error = _untranslated(provider, name, outcome)

@@ -11,6 +11,7 @@ own place: files went elsewhere, or their status is not ALL ("VSS_WRITERRESTORE_
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,7 @@ from vss.documents import (
     WriterMetadata,
     WriterRestore,
 )
+from vss.documents.machine_paths import expand_variables
 from vss.documents.selection import component_set, is_ancestor
 from vss.errors import BadStateError, InvalidArgumentError, NotFoundError, UnsupportedError
 from vss.events import SessionStarted
@@ -215,7 +217,9 @@ class RestoreCalls(SessionCore):
         key = ComponentKey(writer_id, type, logical_path, component_name)
         component = find_component(self._document, key)
         self._require_schema(key, BackupSchema.WRITER_SUPPORTS_NEW_TARGET, "new targets")
-        if not any(each.writer_id == writer_id and _has_file_set(each, component, target) for each in self._metadata):
+        if not any(
+            each.writer_id == writer_id and _has_file_set(each, component, target, self.environment) for each in self._metadata
+        ):
             raise NotFoundError(f"component '{key}' has no file set '{target.path}' '{target.filespec}'")
         targets = (*component.new_targets, target)
         self._change_restored(SessionCall.ADD_NEW_TARGET, key, new_targets=targets)
@@ -300,11 +304,7 @@ class RestoreCalls(SessionCore):
             if each.restore_method is not None
             and _takes_part(each.restore_method.writer_restore, event, selected.get(each.instance_id, []))
         }
-        return [
-            each
-            for each in self._participants
-            if each.instance_id in selected and each.instance_id in listening
-        ]
+        return [each for each in self._participants if each.instance_id in selected and each.instance_id in listening]
 
 
 def _takes_part(writer_restore: WriterRestore, event: WriterEvent, selected: list[SelectedComponent]) -> bool:
@@ -315,10 +315,17 @@ def _takes_part(writer_restore: WriterRestore, event: WriterEvent, selected: lis
     return any(each.mappings_used or each.file_restore_status is not FileRestoreStatus.ALL for each in selected)
 
 
-def _has_file_set(metadata: WriterMetadata, component: SelectedComponent, target: NewTarget) -> bool:
+def _has_file_set(
+    metadata: WriterMetadata, component: SelectedComponent, target: NewTarget, environment: Mapping[str, str]
+) -> bool:
+    """Whether a file set of the component is the one meant; variables in either path are the machine's."""
+
+    def place(path: str) -> str:
+        return expand_variables(path, environment).rstrip("\\").lower()
+
     declared = metadata.component(component.full_path)
     if declared is None:
         return False
-    wanted = (target.path.rstrip("\\").lower(), target.filespec.lower(), target.recursive)
+    wanted = (place(target.path), target.filespec.lower(), target.recursive)
     specs = [spec for member in component_set(metadata, declared).members for spec in member.files]
-    return any((spec.path.rstrip("\\").lower(), spec.filespec.lower(), spec.recursive) == wanted for spec in specs)
+    return any((place(spec.path), spec.filespec.lower(), spec.recursive) == wanted for spec in specs)

@@ -25,6 +25,7 @@ from vss.coordinator.restore_calls import RestoreCalls
 from vss.coordinator.service_log import KERNEL
 from vss.coordinator.snapshot_calls import SnapshotCalls
 from vss.documents import BackupComponents, BackupType, ComponentType, SelectedComponent, WriterComponents
+from vss.documents.exclusions import FileExclusion, exclusions_of
 from vss.errors import InvalidArgumentError, NotFoundError, ProviderError, VolumeNotSupportedError
 from vss.events import ComponentAdded, SessionStarted, SnapshotSetStarted, VolumeAddedToSet
 from vss.hresult import HResult
@@ -129,11 +130,15 @@ class Session(SnapshotCalls, HandoverCalls, RestoreCalls):
         self._coordinator.creation_started(self)
         is_transacted = SnapshotAttributes.NOT_TRANSACTED not in self._attributes
         managers = self._coordinator.transaction_managers if is_transacted else ()
-        self._creation = SnapshotSetCreation(self._ports, self._caller, self._limits, set_id, self.session_id, managers)
+        self._creation = SnapshotSetCreation(
+            self._ports, self._caller, self._limits, set_id, self.session_id, managers, self._kept_out()
+        )
         self._document = replace(self._document, snapshot_set_id=set_id)
         self._ports.emit(
             SnapshotSetStarted(
-                session_id=self._id_text, snapshot_set_id=str(set_id), attributes=int(self._context) & 0xFFFFFFFF
+                session_id=self._id_text,
+                snapshot_set_id=str(set_id),
+                attributes=int(self._context) & 0xFF | int(self._attributes),
             )
         )
         return set_id
@@ -154,6 +159,19 @@ class Session(SnapshotCalls, HandoverCalls, RestoreCalls):
         except VolumeNotSupportedError:
             return False
         return True
+
+    def _kept_out(self) -> tuple[FileExclusion, ...]:
+        """What FilesNotToSnapshot keeps out of this session's shadow copies.
+
+        Raises:
+            InvalidArgumentError: an entry means nothing on this machine.
+        """
+        is_optimized = self._context.has_writers and not self._context.is_client_accessible
+        if not is_optimized or SnapshotAttributes.NO_AUTORECOVERY in self._attributes:
+            return ()
+        settings = self._coordinator.settings
+        writers = [each.name for each in self._coordinator.writers]
+        return exclusions_of(settings.files_not_to_snapshot, settings.environment, writers=writers)
 
     @property
     def _snapshot_attributes(self) -> int:

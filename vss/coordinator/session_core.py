@@ -6,13 +6,14 @@ fields, never in a coroutine's locals, so that it can be shown and released at a
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vss.check_events import WriterStatusGathered
+from vss.check_events import SessionLost, WriterStatusGathered
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.components_editor import rebind_writer, replace_writer
 from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
@@ -99,6 +100,11 @@ class SessionCore:
     def replace_components(self, components: WriterComponents) -> None:
         """Put a writer's changed part back."""
         self._document = replace_writer(self._document, components)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The machine's variables, for paths."""
+        return self._coordinator.settings.environment
 
     @property
     def snapshot_context(self) -> SnapshotContext:
@@ -280,9 +286,11 @@ class SessionCore:
             return
         self._is_released = True
         try:
-            await self._undo_unfinished()
-            await self._shut_writers_down()
-            await self._delete_auto_release()
+            try:
+                await self._undo_unfinished()
+                await self._shut_writers_down()
+            finally:
+                await self._delete_to_the_end()
         finally:
             self._coordinator.session_ended(self)
             self._machine.call(SessionCall.RELEASE)
@@ -291,6 +299,13 @@ class SessionCore:
             self._ports.emit(SessionReleased(session_id=self._id_text))
             if self._waiting is not None:
                 self._ports.emit(SessionReleased(session_id=str(self._waiting.session_id)))
+
+    def lose(self) -> None:
+        """The service died with this session: whatever is called from now on is refused, and nothing is undone."""
+        if not self._is_released:
+            self._is_released = True
+            self._machine.call(SessionCall.RELEASE)
+            self._ports.emit(SessionLost(session_id=self._id_text))
 
     @property
     def _recovery_attribute(self) -> int:
@@ -332,6 +347,24 @@ class SessionCore:
             return
         for snapshot_id in self._snapshot_ids:
             await self._coordinator.delete_snapshot_if_there(snapshot_id, "auto-release")
+
+    async def _delete_to_the_end(self) -> None:
+        """Delete, also when whoever releases is cancelled meanwhile: nobody would come back for the shadow copies."""
+        if not self._snapshot_ids:
+            return
+        deleting = asyncio.get_running_loop().create_task(self._delete_auto_release())
+        cancellation: asyncio.CancelledError | None = None
+        while not deleting.done():
+            try:
+                await asyncio.wait([deleting])
+            except asyncio.CancelledError as error:
+                cancellation = error
+        if cancellation is None:
+            deleting.result()
+            return
+        if not deleting.cancelled() and (failure := deleting.exception()) is not None:
+            self._ports.emit(PluginProblem(plugin="requestor", stage="release", message=str(failure)))
+        raise cancellation
 
     async def __aenter__(self) -> Self:
         """Use the session in a block that releases it."""

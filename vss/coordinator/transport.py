@@ -1,7 +1,7 @@
 """Transportable sets: what goes into the document where they are made, and what another machine imports from it.
 
-A set that cannot be imported leaves nothing behind; one whose LUNs arrive in part is imported in part, and the rest can never be
-had. Shadow copies that are not said to outlive a session go with the session that imports them. Source: Volume Shadow Copy
+A set that cannot be imported leaves nothing behind; one whose LUNs arrive in part is imported in part, and the rest can never
+be had. Shadow copies that are not said to outlive a session go with the session that imports them. Source: Volume Shadow Copy
 Service documentation, "Importing transportable shadow copied volumes", "IVssBackupComponents::ImportSnapshots".
 """
 

@@ -13,7 +13,8 @@ purpose (``Session.leave_waiting``). What holds then:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from vss.coordinator.contexts import SnapshotContext
@@ -43,6 +44,7 @@ class WaitingBackup:
 
     restore_type = RestoreType.BY_COPY
     set_volumes: Sequence[str] = ()
+    environment: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, session_id: Guid, document: BackupComponents, context: SnapshotContext) -> None:
         """Keep what a session knows; the writers are added afterwards."""

@@ -111,6 +111,8 @@ class FreezeWindow:
         """Send Freeze or Thaw to the writers of ``level`` that are in ``state``; abort those that fail at it."""
         chosen = [each for each in self._participants if each.writer.application_level is level and each.state is state]
         limit_s = min(limit_s, self.remaining_s())
+        if chosen and math.isinf(limit_s):  # each writer's own timer ends its freeze; who was never reached has started none
+            limit_s = max(each.writer.freeze_timeout_s for each in chosen) + self._limits.abort_s
         outcomes = await self._caller.fan_out([each.call_for(event) for each in chosen], limit_s)
         for participant, outcome in zip(chosen, outcomes, strict=True):
             participant.take_outcome(event, outcome)
@@ -184,7 +186,7 @@ class HoldWindow:
             for volume, outcome in zip(self._volumes, outcomes, strict=True):
                 if outcome.error is not None:
                     self._write_failed_hold(volume, outcome.error)
-                    raise outcome.error
+                    raise _told(volume, outcome.error)
         except BaseException:
             await self.release()
             raise
@@ -230,3 +232,12 @@ class HoldWindow:
             self._is_open = False
             log.resume()
         return lost
+
+
+def _told(volume: Volume, error: BaseException) -> BaseException:
+    """Return what the requestor hears of a volume that did not hold: an error of ours, whatever the volume raised."""
+    if isinstance(error, VssError) or not isinstance(error, Exception):
+        return error
+    told = VolumeError(f"volume {volume.name} did not hold its writes: {type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told

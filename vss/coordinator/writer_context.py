@@ -7,13 +7,14 @@ otherwise. Changes made by a handler that fails are dropped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from vss.coordinator.components_editor import ComponentKey
 from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.writer_status import ComponentFailure
 from vss.documents import BackupComponents, BackupType, ComponentType, RestoreType, WriterComponents
+from vss.documents.environment import expanded
 from vss.errors import BadStateError, InvalidArgumentError, NotFoundError
 from vss.hresult import WRITER_FAILURES, HResult
 from vss.ids import GUID_NULL, Guid
@@ -51,6 +52,11 @@ class DocumentAccess(Protocol):
     @property
     def set_volumes(self) -> Sequence[str]:
         """Names of the volumes in the set, in the order added."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The machine's variables."""
         ...
 
     @property
@@ -168,7 +174,7 @@ class ActiveContext:
 
     def is_path_affected(self, path: str) -> bool:
         """Whether ``path`` lies on a volume of the set."""
-        drive = path.partition("\\")[0].lower()
+        drive = expanded(path, self._access.environment).partition("\\")[0].lower()
         return any(drive == volume.lower() for volume in self._access.set_volumes)
 
     async def snapshot_files(self, volume: str) -> FileSystem:

@@ -13,7 +13,8 @@ from functools import lru_cache
 from vss.errors import InvalidArgumentError
 
 _VOLUME = re.compile(r"(?:\\\\\?\\Volume\{[0-9a-f-]{36}\}|[^\\/:*?\"<>|%\x00-\x1f]+:)(?=\\|$)", re.IGNORECASE)
-_VARIABLE = re.compile("%([^%]+)%")
+VARIABLE = re.compile("%([^%]+)%")
+"""An environment variable in a path."""
 
 
 def normalise(path: str) -> str:
@@ -52,7 +53,7 @@ def without_volume(path: str) -> str:
 def expand_variables(path: str, environment: Mapping[str, str]) -> str:
     """Return ``path`` with ``%NAME%`` replaced; names compare without case, unknown ones stay."""
     values = {name.lower(): value for name, value in environment.items()}
-    return _VARIABLE.sub(lambda match: values.get(match[1].lower(), match[0]), path)
+    return VARIABLE.sub(lambda match: values.get(match[1].lower(), match[0]), path)
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from vss.errors import ConfigurationError
+from vss.documents.exclusions import parse_exclusion
+from vss.errors import ConfigurationError, InvalidArgumentError
+from vss.roles.machine_settings import MachineSettings
 
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SIZE = re.compile(r"(\d+)\s*([KMGT]iB|B|)")
@@ -98,11 +100,20 @@ class WorkloadTable(Strict, frozen=True, kw_only=True):
 
 
 class LabConfiguration(Strict, frozen=True, kw_only=True):
-    """The whole file."""
+    """The whole file.
+
+    Attributes:
+        environment: variables, for the paths that writers declare.
+        files_not_to_backup: by application, files that no backup of the machine takes (``D:\\temp\\* /s``).
+        files_not_to_snapshot: by application, files that are deleted from its shadow copies.
+    """
 
     machine: MachineTable = MachineTable()
     volumes: list[VolumeTable] = msgspec.field(default_factory=list)
     providers: list[ProviderTable] = msgspec.field(default_factory=list)
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    files_not_to_backup: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    files_not_to_snapshot: dict[str, list[str]] = msgspec.field(default_factory=dict)
     writers: list[WriterTable] = msgspec.field(default_factory=list)
     workloads: list[WorkloadTable] = msgspec.field(default_factory=list)
 
@@ -157,6 +168,7 @@ def _check(configuration: LabConfiguration, source: str) -> None:
         raise ConfigurationError(f"{source}: machine.start: expected a time with its offset (…Z), found one without")
     for index, volume in enumerate(configuration.volumes):
         parse_size(volume.size, f"{source}: volumes[{index}].size")
+    _check_settings(configuration, source)
     if not configuration.volumes:
         raise ConfigurationError(f"{source}: volumes: expected at least one volume, found none")
     _require_unique((each.name.upper() for each in configuration.volumes), f"{source}: volumes")
@@ -165,12 +177,32 @@ def _check(configuration: LabConfiguration, source: str) -> None:
     _require_unique((each.name for each in configuration.workloads), f"{source}: workloads")
 
 
+def _check_settings(configuration: LabConfiguration, source: str) -> None:
+    for key in ("files_not_to_backup", "files_not_to_snapshot"):
+        entries: dict[str, list[str]] = getattr(configuration, key)
+        for application, texts in entries.items():
+            for text in texts:
+                try:
+                    parse_exclusion(text, application, configuration.environment)
+                except InvalidArgumentError as error:
+                    raise ConfigurationError(f"{source}: {key}: {error.message}", hint=error.hint) from error
+
+
 def _require_unique(names: Iterable[str], key: str) -> None:
     seen: list[str] = []
     for name in names:
         if name in seen:
             raise ConfigurationError(f"{key}: '{name}' stands there twice")
         seen.append(name)
+
+
+def settings_from(configuration: LabConfiguration) -> MachineSettings:
+    """Return what requestors and the service are told of the machine."""
+    return MachineSettings(
+        environment=configuration.environment,
+        files_not_to_backup={name: tuple(texts) for name, texts in configuration.files_not_to_backup.items()},
+        files_not_to_snapshot={name: tuple(texts) for name, texts in configuration.files_not_to_snapshot.items()},
+    )
 
 
 def configuration_schema() -> dict[str, Any]:

@@ -8,8 +8,8 @@ from vss.lab.application import Application
 from vss.lab.lab import Lab
 
 
-def facts_of(lab: Lab) -> dict[str, Any]:
-    """Return volumes, providers, shadow copies, writers with their applications, and workloads."""
+async def facts_of(lab: Lab) -> dict[str, Any]:
+    """Return volumes, providers, the shadow copies that the providers have now, writers with their applications, workloads."""
     return {
         "machine": lab.name,
         "now_ns": lab.ports.clock.now_ns(),
@@ -23,7 +23,7 @@ def facts_of(lab: Lab) -> dict[str, Any]:
         ],
         "shadow_copies": [
             {"id": str(each.snapshot_id), "set": str(each.snapshot_set_id), "volume": each.original_volume}
-            for each in lab.coordinator.snapshots()
+            for each in await lab.coordinator.query_snapshots()
         ],
         "writers": [
             {

@@ -8,7 +8,7 @@ state differ. The lab is what requestors see as the machine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,15 @@ from vss.errors import InvalidArgumentError, NotFoundError, VssError
 from vss.events import VolumeLost, VolumeReplaced, WorkloadAcknowledged
 from vss.ids import GUID_NULL, Guid
 from vss.lab.application import Application
-from vss.lab.configuration import LabConfiguration
+from vss.lab.configuration import LabConfiguration, settings_from
 from vss.lab.hosts import LabWorkloadHost, LabWriterHost
-from vss.lab.plugin_calls import asked_for_by, attach, close_volume, failure_of, plugin_call
+from vss.lab.plugin_calls import asked_for_by, attach, before_mount, close_volume, failure_of, plugin_call
 from vss.lab.stores import StoreKeeper
 from vss.lab.suspended import resume, suspend
 from vss.lab.working import Working, end_all
 from vss.ports import NANOSECONDS, Ports
+from vss.roles.machine_settings import MachineSettings
+from vss.roles.provider import Provider
 from vss.roles.verifier import Verifier
 from vss.roles.volume import Volume
 from vss.roles.writer import Writer
@@ -79,8 +81,12 @@ class Lab:
             ports,
             limits=limits_of_profile(configuration.machine.limits),
             choose_provider=None if choose_provider is None else self._preferred_provider,
+            settings=settings_from(configuration),
         )
         self._is_running = False
+        when_died = getattr(ports.faults, "when_died", None)  # only a plan of faults kills roles
+        if when_died is not None:
+            when_died.append(self._coordinator.role_died)
 
     # -- what a requestor sees -------------------------------------------------------------------------------------------------
 
@@ -108,6 +114,11 @@ class Lab:
     def verifiers(self) -> Mapping[Guid, Verifier]:
         """The verifier of each writer class that has one."""
         return self._verifiers
+
+    @property
+    def settings(self) -> MachineSettings:
+        """Environment variables, and files that are kept out of backups."""
+        return self._coordinator.settings
 
     @property
     def coordinator(self) -> Coordinator:
@@ -147,27 +158,37 @@ class Lab:
     async def _boot(self, *, is_new: bool) -> None:
         assert not self._is_running, "a lab is started once"
         self._is_running = True
+        providers = self._create_providers()
+
+        def finish(volume: BlockVolume) -> None:
+            for provider in providers:
+                before_mount(provider, volume)
+
         for table in self.configuration.volumes:
-            volume = self._keeper.make(table, self._ports) if is_new else self._keeper.mount(table, self._ports)
+            volume = self._keeper.make(table, self._ports) if is_new else self._keeper.mount(table, self._ports, finish)
             self._volumes[volume.name] = volume
             self._coordinator.add_volume(volume)
         self._namespace = VolumeNamespace(list(self._volumes.values()))
-        await self._add_providers()
+        await self._add_providers(providers)
         self._verifiers = self._registry.create_verifiers()
         self._add_writers()
         for writer in self._writers.values():
             if isinstance(writer, Application):
                 async with plugin_call(f"the application of writer '{writer.name}'"):
                     await writer.start()
-        suspended = b"" if is_new else self._keeper.take_suspended()
-        if suspended:
-            await resume(self, suspended)
+        if not is_new:
+            await resume(self, self._keeper)
         self._add_workloads(is_new=is_new)
 
-    async def _add_providers(self) -> None:
+    def _create_providers(self) -> list[Provider]:
+        providers = []
         for index, table in enumerate(self.configuration.providers):
             with asked_for_by(f"providers[{index}].kind"):
-                provider = self._registry.create_provider(table.kind, self._ports)
+                providers.append(self._registry.create_provider(table.kind, self._ports))
+        return providers
+
+    async def _add_providers(self, providers: Sequence[Provider]) -> None:
+        for provider in providers:
             for volume in self._volumes.values():
                 if not volume.is_lost:
                     await attach(provider, volume)
@@ -201,7 +222,7 @@ class Lab:
         self._is_running = False
         steps: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         steps += [(f"workload '{name}'", each.stop) for name, each in self.workloads.items()]
-        steps.append(("suspending waiting backups", self._suspend))
+        steps.append(("suspending waiting backups", partial(suspend, self, self._keeper)))
         applications = {name: each for name, each in self._writers.items() if isinstance(each, Application)}
         steps += [(f"the application of writer '{name}'", each.stop) for name, each in applications.items()]
         steps.append(("closing sessions and providers", self._coordinator.close))
@@ -215,11 +236,6 @@ class Lab:
             for other in failures[1:]:
                 failures[0].add_note(f"while shutting down: {other}")
             raise failures[0]
-
-    async def _suspend(self) -> None:
-        data = suspend(self)
-        if data:
-            self._keeper.write_suspended(data)
 
     async def _keep_records(self) -> None:
         self._keeper.write_workloads({name: each.state() for name, each in self.workloads.items()})

@@ -44,6 +44,18 @@ async def failure_of(what: str, step: Callable[[], Awaitable[object]]) -> VssErr
     return None
 
 
+def before_mount(provider: Provider, volume: BlockVolume) -> None:
+    """Let ``provider`` bring to its end what keeps ``volume`` from being mounted."""
+    try:
+        provider.before_mount(volume)
+    except VssError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"provider '{provider.name}' before volume {volume.name} is mounted failed: {type(error).__name__}: {error}"
+        ) from error
+
+
 async def attach(provider: Provider, volume: BlockVolume) -> None:
     """Let ``provider`` take up ``volume``."""
     async with plugin_call(f"provider '{provider.name}' at volume {volume.name}"):

@@ -6,7 +6,7 @@ before its state is kept. A killed process loses nothing by that; a host that lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,8 @@ from vss.lab.configuration import VolumeTable, parse_size
 from vss.lab.state import SUSPENDED_FILE, VOLUMES_DIRECTORY, WORKLOADS_DIRECTORY, image_path, workload_path
 from vss.ports import HostFile, HostFiles, Ports
 from vss.volumes import BlockStore, BlockVolume, ImageStore, Latency, MemoryStore
+
+BeforeMount = Callable[[BlockVolume], None]
 
 
 class StoreKeeper(Protocol):
@@ -38,8 +40,8 @@ class StoreKeeper(Protocol):
         """Make a new volume."""
         ...
 
-    def mount(self, table: VolumeTable, ports: Ports) -> BlockVolume:
-        """Mount an existing volume; one that was lost comes back as lost."""
+    def mount(self, table: VolumeTable, ports: Ports, before_mount: BeforeMount | None = None) -> BlockVolume:
+        """Mount an existing volume, after giving it to ``before_mount``; one that was lost comes back as lost."""
         ...
 
     def blank(self, table: VolumeTable) -> BlockStore:
@@ -88,14 +90,14 @@ class MemoryKeeper:
         """The disk of a volume is gone."""
         self.lost_volumes.append(name)
 
-    def mount(self, table: VolumeTable, ports: Ports) -> BlockVolume:
+    def mount(self, table: VolumeTable, ports: Ports, before_mount: BeforeMount | None = None) -> BlockVolume:
         """Mount what ``make`` or an earlier lab left; ``NotFoundError`` where there is nothing."""
         if table.name in self.lost_volumes:
             return _lost_volume(table, ports)
         store = self._stores.get(table.name)
         if store is None:
             raise NotFoundError(f"volume {table.name} was never made")
-        return BlockVolume.mount(ports, table.name, store, latency=latency_of(table))
+        return BlockVolume.mount(ports, table.name, store, latency=latency_of(table), before_mount=before_mount)
 
     def blank(self, table: VolumeTable) -> BlockStore:
         """Return an empty store."""
@@ -150,7 +152,7 @@ class DirectoryKeeper:
         """Make a new image and format it."""
         return _format(table, ports, self.blank(table))
 
-    def mount(self, table: VolumeTable, ports: Ports) -> BlockVolume:
+    def mount(self, table: VolumeTable, ports: Ports, before_mount: BeforeMount | None = None) -> BlockVolume:
         """Mount the image.
 
         Raises:
@@ -162,7 +164,7 @@ class DirectoryKeeper:
         path = image_path(self._root, table.name)
         hint = f"put the image back, or give the disk up: 'vss lab lose {self._root} {table.name}'"
         try:
-            return self._mount_image(table, ports, path)
+            return self._mount_image(table, ports, path, before_mount)
         except (VolumeError, OSError) as error:
             if table.name.upper() in self._expendable:
                 return _lost_volume(table, ports)
@@ -170,13 +172,13 @@ class DirectoryKeeper:
                 raise NotFoundError(f"the image of volume {table.name}, {path}, is gone", hint=hint) from error
             raise ConfigurationError(f"the image of volume {table.name}, {path}, cannot be used: {error}", hint=hint) from error
 
-    def _mount_image(self, table: VolumeTable, ports: Ports, path: Path) -> BlockVolume:
+    def _mount_image(self, table: VolumeTable, ports: Ports, path: Path, before_mount: BeforeMount | None) -> BlockVolume:
         store = _open_image(self._files, path)
         try:
             size = parse_size(table.size, table.name)
             if store.size_bytes < size:
                 raise VolumeError(f"expected {size} bytes, as the configuration says, found {store.size_bytes}")
-            return BlockVolume.mount(ports, table.name, store, latency=latency_of(table))
+            return BlockVolume.mount(ports, table.name, store, latency=latency_of(table), before_mount=before_mount)
         except BaseException:
             store.close()
             raise

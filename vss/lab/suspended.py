@@ -19,6 +19,7 @@ from vss.ids import Guid
 
 if TYPE_CHECKING:
     from vss.lab.lab import Lab
+    from vss.lab.stores import StoreKeeper
     from vss.roles.writer import Writer
 
 
@@ -47,13 +48,13 @@ class SuspendedBackups(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     backups: tuple[SuspendedBackup, ...] = ()
 
 
-def suspend(lab: Lab) -> bytes:
-    """Take what waits off the machine, before its applications stop; empty where nothing does."""
+async def suspend(lab: Lab, keeper: StoreKeeper) -> None:
+    """Take what waits off the machine, before its applications stop, and let ``keeper`` have it."""
     names = {id(writer): name for name, writer in lab.writers.items()}
     backups = tuple(_suspended(backup, names) for backup in lab.coordinator.waiting.suspend())
-    if not backups:
-        return b""
-    return msgspec.json.format(msgspec.json.encode(SuspendedBackups(backups=backups)), indent=2) + b"\n"
+    if backups:
+        data = msgspec.json.encode(SuspendedBackups(backups=backups))
+        keeper.write_suspended(msgspec.json.format(data, indent=2) + b"\n")
 
 
 def _suspended(backup: WaitingBackup, names: dict[int, str]) -> SuspendedBackup:
@@ -79,12 +80,15 @@ def _remembered(writer: Writer, session_id: Guid) -> dict[str, Any] | None:
     return None if memory is None else dict(memory)
 
 
-async def resume(lab: Lab, data: bytes) -> None:
+async def resume(lab: Lab, keeper: StoreKeeper) -> None:
     """Give the machine back what ``suspend`` took, after its applications have started.
 
     Raises:
-        ConfigurationError: ``data`` is damaged.
+        ConfigurationError: what ``keeper`` has is damaged, or cannot be had.
     """
+    data = keeper.take_suspended()
+    if not data:
+        return
     try:
         suspended = msgspec.json.decode(data, type=SuspendedBackups)
         documents = [parse_backup_components(each.document.encode("utf-8")) for each in suspended.backups]

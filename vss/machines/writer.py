@@ -150,7 +150,8 @@ class WriterMachine:
 
     Attributes:
         writer: the name for messages.
-        state: where the writer stands; changes only in ``finish``, ``retract``, ``lose``, ``expire``, ``reset``, ``resume`` and ``forget``.
+        state: where the writer stands; changes only in ``finish``, ``retract``, ``lose``, ``expire``,
+            ``reset``, ``resume`` and ``forget``.
         in_flight: the event that the writer is handling now, or None.
     """
 

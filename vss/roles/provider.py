@@ -160,6 +160,14 @@ class Provider(ABC):
     type: ProviderType = ProviderType.SOFTWARE
     capabilities: ProviderCapabilities = ProviderCapabilities()
 
+    def before_mount(self, volume: Volume) -> None:
+        """The disk of ``volume`` is there at a start and its file system is not mounted yet: bring to its end, on the bytes
+        alone, what was cut short and keeps it from being mounted. ``attach`` comes later.
+
+        Raises:
+            VolumeError: the device failed; the machine does not start with it.
+        """
+
     async def attach(self, volume: Volume) -> None:
         """``volume`` was mounted on this machine: take up the shadow copies it carries. Called before any set is made."""
 

@@ -88,7 +88,11 @@ class WriterContext(Protocol):
         ...
 
     def is_path_affected(self, path: str) -> bool:
-        """Whether ``path`` (``D:\\…``) lies on a volume of the set."""
+        """Whether ``path`` (``D:\\…``, variables are expanded) lies on a volume of the set.
+
+        Raises:
+            UnknownVariableError: the machine has no such variable.
+        """
         ...
 
     async def snapshot_files(self, volume: str) -> FileSystem:

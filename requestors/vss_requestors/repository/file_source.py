@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vss.documents import SelectedComponent
 from vss.errors import NotFoundError
 from vss.ports import HostFile, Ports
 from vss_requestors.blocking_work import finished
@@ -20,12 +21,23 @@ MAX_OPEN_FILES = 8
 class SetFileSource:
     """A ``FileSource`` over entries of a manifest. Keeps a few files open; ``close`` it."""
 
-    def __init__(self, ports: Ports, root: Path, entries: Sequence[ManifestFile]) -> None:
-        """Show ``entries`` of the set in ``root``, in this order."""
+    def __init__(
+        self,
+        ports: Ports,
+        root: Path,
+        entries: Sequence[ManifestFile],
+        components: Sequence[SelectedComponent] = (),
+    ) -> None:
+        """Show ``entries`` of the set in ``root``, in this order, as the files of ``components`` of one writer."""
+        self._components = tuple(components)
         self._ports = ports
         self._root = root
         self._entries = {entry.machine_path: entry for entry in entries}
         self._open: dict[str, HostFile] = {}
+
+    def components(self) -> Sequence[SelectedComponent]:
+        """The components whose files these are, with what their writer wrote into the document; empty where nobody said."""
+        return self._components
 
     def paths(self) -> Sequence[str]:
         """All machine paths, in manifest order."""

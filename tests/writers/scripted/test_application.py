@@ -22,7 +22,7 @@ A = "D:\\Data\\a.txt"
 def test_it_is_an_application_of_the_lab(kit: Any) -> None:
     async def script(bench: Any) -> Any:
         assert isinstance(bench.writer, Application)
-        return facts_of(bench.lab)["writers"][0]
+        return (await facts_of(bench.lab))["writers"][0]
 
     facts = kit.bench(script)
 

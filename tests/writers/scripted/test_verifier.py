@@ -220,21 +220,29 @@ def test_the_requestors_run_it_on_their_sets(kit: Any) -> None:
 
     assert found.is_good
     assert found.writers_without_verifier == ()
+    assert {each.method for each in found.files} == {f"SHA-256, {BY_RECORD}"}
 
 
 def test_metadata_that_lies_is_found(kit: Any) -> None:
-    async def script(bench: Any) -> VerificationReport:
-        await bench.backup()
-        found = await set_of(bench, kit)
-        source = SetFileSource(bench.lab.ports, found.root, found.manifest.files)
-        try:
-            return await ScriptedVerifier().verify(RecordedSource(source, found.document, found.writers[0].instance_id))
-        finally:
-            source.close()
+    async def script(bench: Any) -> Any:
+        return await bench.backup()
 
-    report = kit.bench(script, kit.options(on=[{"event": "PostSnapshot", "lie": "metadata"}]))
+    result = kit.bench(script, kit.options(on=[{"event": "PostSnapshot", "lie": "metadata"}]))
 
-    assert [each.code for each in report.findings] == ["missing file"]
+    assert [each.code for each in result.findings] == ["missing file"]
+    assert result.exit_code == ExitCode.VERIFICATION_MISMATCH
+    assert [each.succeeded for each in result.components] == [False]
+
+
+@pytest.mark.parametrize("verify_on", ["set", "shadow copy", "both"])
+def test_requestors_judge_by_the_record_wherever_they_read(kit: Any, verify_on: str) -> None:
+    async def script(bench: Any) -> Any:
+        return await bench.backup(verify_on=verify_on)
+
+    result = kit.bench(script)
+
+    assert result.exit_code == ExitCode.OK
+    assert {each.method for each in result.verified} == {f"XXH3, {BY_RECORD}"}
 
 
 # -- requestors that copy the live volume --------------------------------------------------------------------------------------

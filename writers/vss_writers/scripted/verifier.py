@@ -1,8 +1,9 @@
 """The verifier of the scripted writers' files: every file against the record in the backup metadata, without the writer.
 
 The record is in the backup components document. A source that can show the components of the document it belongs to
-(``DocumentedSource``; ``RecordedSource`` makes one of any source and a document) is judged by it: missing file, wrong size,
-wrong digest. From any other source files can only be read to their end, and the report's method says so.
+(``DocumentedSource``, as the requestors' sources are; ``RecordedSource`` makes one of any source and a document) is judged by
+it: missing file, wrong size, wrong digest. From any other source files can only be read to their end, and the report's method
+says so.
 """
 
 from __future__ import annotations

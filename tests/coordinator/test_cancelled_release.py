@@ -1,0 +1,67 @@
+"""A release that is cancelled on its way leaves no auto-release shadow copy: nobody would come back for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from vss.ports import Ports
+from vss.simulation import run
+from vss.testing import Scene, StubProvider, StubWriter
+
+
+@pytest.mark.parametrize(
+    ("writer", "provider"),
+    [({"on_backup_shutdown": 5}, {}), ({}, {"delete_snapshot": 5})],
+    ids=["while a writer is told", "while a shadow copy is deleted"],
+)
+def test_the_shadow_copies_are_gone(writer: dict[str, int], provider: dict[str, int]) -> None:
+    async def main(ports: Ports) -> None:
+        stub = StubProvider(behaviour=provider)
+        scene = await Scene.build(ports, writers=[StubWriter("A", behaviour=writer)], providers=[stub])
+
+        async def requestor() -> None:
+            session = scene.coordinator.open_session()
+            await scene.prepare(session)
+            await session.do_snapshot_set()
+            assert len(scene.coordinator.snapshots()) == 1
+            await session.release()
+
+        task = asyncio.ensure_future(requestor())
+        await ports.clock.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await scene.coordinator.query_snapshots() == []
+        assert scene.coordinator.open_session_count == 0
+        await scene.coordinator.close()
+
+    run(main)
+
+
+def test_a_copy_that_cannot_be_deleted_then_is_recorded() -> None:
+    events: list[str] = []
+
+    async def main(ports: Ports) -> None:
+        async def fail(*_: object) -> None:
+            await asyncio.sleep(5)
+            raise OSError("the array is gone")
+
+        scene = await Scene.build(ports, providers=[StubProvider(behaviour={"delete_snapshot": fail})])
+
+        async def requestor() -> None:
+            session = scene.coordinator.open_session()
+            await scene.prepare(session)
+            await session.do_snapshot_set()
+            await session.release()
+
+        task = asyncio.ensure_future(requestor())
+        await ports.clock.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await scene.coordinator.close()
+
+    run(main, emit=lambda event: events.append(type(event).__name__))
+    assert "PluginProblem" in events
