@@ -24,12 +24,11 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "writers")]
 
-from tests.writers.ese import test_crash
 from tests.writers.ese.store_kit import DATABASE, content, open_instance, small_parameters
 from tests.writers.ese.test_crash import Run, check, until_power_loss, work
 from vss_writers.ese.memory_files import MemoryFileSystem
 
-PARAMETERS = test_crash.PARAMETERS = small_parameters(cache_pages=20, log_file_size=16 * 1024, checkpoint_depth=5_000)
+PARAMETERS = small_parameters(cache_pages=20, log_file_size=16 * 1024, checkpoint_depth=5_000)
 """Small logs and a checkpoint that follows closely: many roll-overs and page writes, few records to replay in each state."""
 
 _EXHAUSTIVE_BITS = 6
@@ -38,6 +37,10 @@ _DEEP_EVERY = 16
 _STEPS = 14
 _CREATION_EVERY = 16
 """Every so many workloads the states of making the store count, too; they cost ten times as much as those of using it."""
+
+
+Image = list[tuple[str, bytes]]
+"""The files of a state: path and digest of the content."""
 
 
 class _Bits(random.Random):
@@ -82,42 +85,56 @@ class Survey:
         self.deep = 0
         self.equal = 0
         self.wrong: list[str] = []
-        self._seen: set[bytes] = set()
+        self._seen: set[tuple[object, ...]] = set()
+        self._contents: dict[bytes, bytes] = {}
 
     def look(self, seed: int) -> None:
         """Run the workload of ``seed`` and check what power loss could leave at each of its effects."""
         run = Run(random.Random(seed), _STEPS)
         files = MemoryFileSystem()
-        found: list[tuple[MemoryFileSystem, int, int, int]] = []
+        found: list[tuple[Image, int, int, int]] = []
         chosen = random.Random(seed)
         self._seen.clear()
+        self._contents.clear()
 
         def before_effect(kind: str, path: str) -> None:
             if run.acknowledged < 0 and seed % _CREATION_EVERY:
                 return
             then = (run.acknowledged, len(run.models), files.effect_count)
-            found.extend((state, *then) for state in states(files, chosen) if self._is_new(state, run))
+            for state in states(files, chosen):
+                image = self._image_if_new(state, run)
+                if image is not None:
+                    found.append((image, *then))
 
         files.fail = before_effect
-        assert asyncio.run(until_power_loss(work(files, run)))
-        for state, acknowledged, model_count, effect in found:
+        assert asyncio.run(until_power_loss(work(files, run, PARAMETERS)))
+        for image, acknowledged, model_count, effect in found:
             if self.checked == self.wanted:
                 return
             # A commit under way may or may not be in the state: the model after it counts as possible.
             then = Run(run.choices, run.steps, run.models[: model_count + 1], acknowledged)
-            self._check(state, then, seed, effect)
+            self._check(self._restored(image), then, seed, effect)
 
-    def _is_new(self, state: MemoryFileSystem, run: Run) -> bool:
-        digest = hashlib.blake2b(digest_size=12)
-        digest.update(f"{run.acknowledged} {len(run.models)}".encode())
+    def _image_if_new(self, state: MemoryFileSystem, run: Run) -> Image | None:
+        """Return what the state consists of; None where an equal one was seen. Equal contents are kept once."""
+        image: Image = []
         for path in state.paths():
-            digest.update(path.encode())
-            digest.update(hashlib.blake2b(state.read(path), digest_size=12).digest())
-        if digest.digest() in self._seen:
+            content = state.read(path)
+            digest = hashlib.blake2b(content, digest_size=12).digest()
+            self._contents.setdefault(digest, content)
+            image.append((path, digest))
+        key = (run.acknowledged, len(run.models), *image)
+        if key in self._seen:
             self.equal += 1
-            return False
-        self._seen.add(digest.digest())
-        return True
+            return None
+        self._seen.add(key)
+        return image
+
+    def _restored(self, image: Image) -> MemoryFileSystem:
+        files = MemoryFileSystem()
+        for path, digest in image:
+            files.write(path, self._contents[digest])
+        return files
 
     def _check(self, state: MemoryFileSystem, run: Run, seed: int, effect: int) -> None:
         self.checked += 1
@@ -143,8 +160,8 @@ async def _check_rows(state: MemoryFileSystem, run: Run) -> None:
 async def _check_deeply(state: MemoryFileSystem, run: Run, chosen: random.Random) -> None:
     """Cut the power during recovery, recover, compare, close, verify every page."""
     state.power_loss_at = chosen.randrange(1, 60)
-    await until_power_loss(check(state, run))
-    await check(state.after_power_loss(chosen), run)
+    await until_power_loss(check(state, run, PARAMETERS))
+    await check(state.after_power_loss(chosen), run, PARAMETERS)
 
 
 def measure(wanted: int = 500, first_seed: int = 0) -> dict[str, float | int | str]:

@@ -47,6 +47,7 @@ size = "4 GiB"
 [[volumes]]
 name = "L:"
 size = "1 GiB"
+flush_latency_ms = 0.1          # virtual time has to pass: the simulator takes a run that stands still for a livelock
 [[writers]]
 name = "SG1"
 kind = "exchange"

@@ -7,7 +7,7 @@ overwritten from the commit on. Machines that share an array see the same LUNs, 
 What happens in which phase. *End prepare* makes the copies' LUNs, *commit* fixes their content. A set that is not transportable
 is then imported by the machine that made it (*pre-final commit*: its LUNs must arrive); a transportable one is listed there as
 not surfaced, and can be opened nowhere until ``import_snapshots`` is called, once, on one of the machines. Shadow copies live
-as long as the array.
+as long as the array: a machine that starts again finds its persistent ones there when it attaches the original volume.
 
 Sources: Volume Shadow Copy Service documentation, "Hardware providers", "Importing transportable shadow copied volumes",
 "Breaking shadow copies"; IVssHardwareSnapshotProvider(Ex).
@@ -26,6 +26,7 @@ from vss.errors import (
     VolumeError,
     VolumeNotSupportedError,
 )
+from vss.events import SnapshotDeleted
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
@@ -46,7 +47,7 @@ from vss_providers.transport import ArraySet, ImportResult, LunCopy, Transportab
 
 PROVIDER_ID = Guid("3f5b1c1d-92d4-4a6e-8f0a-7d1b5a6e4c03")
 
-TRANSPORTABLE, NOT_SURFACED, HARDWARE_ASSISTED = 0x20, 0x40, 0x10000
+PERSISTENT, TRANSPORTABLE, NOT_SURFACED, HARDWARE_ASSISTED = 0x1, 0x20, 0x40, 0x10000
 DIFFERENTIAL, PLEX, IMPORTED = 0x20000, 0x40000, 0x80000
 CONTEXT_BITS = 0x1D
 REFUSED_ATTRIBUTES = 0x4
@@ -85,8 +86,30 @@ class ArrayProvider(Provider):
 
     async def attach(self, volume: Volume) -> None:
         """Put a block volume on the array: its disk is a LUN of it from now on."""
-        if isinstance(volume, BlockVolume) and not volume.is_lost:
-            self._array.adopt(volume, self._machine_name)
+        if not isinstance(volume, BlockVolume) or volume.is_lost:
+            return
+        source = self._array.adopt(volume, self._machine_name)
+        if source is not None:
+            self._take_up(volume, source)
+
+    def _take_up(self, volume: BlockVolume, source: Lun) -> None:
+        """Find what an earlier start made of ``source``; what was not to outlast it goes."""
+        for snapshot_id, (machine, copy) in list(self._array.copies.items()):
+            if machine != self._machine_name or copy.source is not source:
+                continue
+            if copy.properties.attributes & PERSISTENT:
+                self._copies[snapshot_id] = replace(copy, volume=volume)
+            else:
+                del self._array.copies[snapshot_id]
+                self._array.remove(copy.target)
+                self._ports.emit(
+                    SnapshotDeleted(snapshot_id=str(snapshot_id), reason="not persistent, left from an earlier start")
+                )
+        for each in self._array.transportable.values():
+            for properties, lun_id in each.copies:
+                lun = self._array.find(lun_id)
+                if lun is not None and lun.source is source:
+                    self._waiting[properties.snapshot_id] = LunCopy(properties, volume, source, lun)
 
     # -- making a set ----------------------------------------------------------------------------------------------------------
 
@@ -221,6 +244,7 @@ class ArrayProvider(Provider):
         name = rf"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy{number}"
         copy.properties = replace(copy.properties, device_name=name)
         self._copies[copy.properties.snapshot_id] = copy
+        self._array.copies[copy.properties.snapshot_id] = (self._machine_name, copy)
 
     async def abort_snapshots(self, snapshot_set_id: Guid) -> None:
         """Undo the set, whatever was reached; an unknown or finished one is left alone."""
@@ -323,6 +347,7 @@ class ArrayProvider(Provider):
         for copy in members:
             lun = copy.target
             del self._copies[copy.properties.snapshot_id]
+            self._array.copies.pop(copy.properties.snapshot_id, None)
             if options & BreakOptions.MASK_LUNS:
                 self._array.mask(lun, self._machine_name)
             lun.is_writable = bool(options & BreakOptions.MAKE_READ_WRITE)
@@ -357,7 +382,9 @@ class ArrayProvider(Provider):
     async def delete_snapshot(self, snapshot_id: Guid) -> None:
         """Delete one shadow copy and its LUN (OnLunEmpty); ``NotFoundError`` where there is none."""
         copy = self._copies.pop(snapshot_id, None)
-        if copy is None and snapshot_id in {each.snapshot_id for each in await self.query()}:
+        if copy is not None:
+            self._array.copies.pop(snapshot_id, None)
+        elif snapshot_id in {each.snapshot_id for each in await self.query()}:
             copy = self._waiting.pop(snapshot_id)
         if copy is None:
             raise NotFoundError(f"shadow copy {snapshot_id} does not exist")

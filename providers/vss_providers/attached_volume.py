@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from vss.volumes.block_volume import BlockVolume
 from vss_providers.diff_area import DiffArea
+from vss_providers.growth import AreaFaults
 
 
 class AttachedVolume:
     """A volume and its diff area. The area stands between gate and store exactly while it has something to protect."""
 
-    def __init__(self, volume: BlockVolume, area: DiffArea) -> None:
+    def __init__(self, volume: BlockVolume, area: DiffArea, growth: AreaFaults) -> None:
         """Join them; call ``set_filter`` whenever the stack may have become empty or not."""
         self.volume = volume
         self.area = area
+        self.growth = growth
         self._is_filtering = False
 
     @property
@@ -33,13 +35,13 @@ class AttachedVolume:
     def set_filter(self) -> None:
         """Attach or detach the area as a write filter; ``VolumeError`` when the volume is lost."""
         if bool(self.area.stack) and not self._is_filtering:
-            self.volume.attach_filter(self.area)
+            self.volume.attach_filter(self.growth.write_filter)
             self._is_filtering = True
         elif not self.area.stack and self._is_filtering:
-            self.volume.detach_filter(self.area)
+            self.volume.detach_filter(self.growth.write_filter)
             self._is_filtering = False
 
     def detach(self) -> None:
         """Stop telling the area, whatever it protects: the machine shuts down."""
-        self.volume.detach_filter(self.area)
+        self.volume.detach_filter(self.growth.write_filter)
         self._is_filtering = False

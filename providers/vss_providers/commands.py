@@ -174,9 +174,16 @@ def _found(lab: Lab, snapshot: str) -> tuple[Provider, SnapshotProperties]:
 @lab_argument
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--shadow", required=True, help="The shadow copy, by its id.")
+@click.option("--mount", "is_mounted", is_flag=True, help="Mount it read-only through FUSE until interrupted.")
 @json_option
-def expose(directory: Path, target: Path, shadow: str, as_json: bool) -> None:
-    """Write the files of a shadow copy of the lab in DIRECTORY out to TARGET, a new or empty directory of this host."""
+def expose(directory: Path, target: Path, shadow: str, is_mounted: bool, as_json: bool) -> None:
+    """Write the files of a shadow copy of the lab in DIRECTORY out to TARGET, a new or empty directory of this host.
+
+    With --mount nothing is written: TARGET is a mount of it, and the lab is on, as long as the command runs.
+    """
+    if is_mounted:
+        _expose_by_mount(directory, target, shadow, as_json)
+        return
     from vss_providers.exposure import Exposure, take_away, write_out
 
     root = target.absolute()
@@ -197,6 +204,31 @@ def expose(directory: Path, target: Path, shadow: str, as_json: bool) -> None:
         print_json("exposed", shadow=shadow, target=str(target), files=written.file_count, size_bytes=written.size_bytes)
     else:
         click.echo(f"shadow copy {shadow} exposed as {target}: {written.file_count} files, {written.size_bytes} bytes")
+
+
+def _expose_by_mount(directory: Path, target: Path, shadow: str, as_json: bool) -> None:
+    from vss_providers.mounting import mount
+
+    def tell() -> None:
+        if as_json:
+            print_json("mounted", shadow=shadow, target=str(target))
+        else:
+            click.echo(f"shadow copy {shadow} is mounted at {target} until this command is interrupted")
+
+    root = target.absolute()
+
+    async def work(lab: Lab) -> None:
+        provider, properties = _found(lab, shadow)
+        files = await lab.coordinator.open_snapshot(properties.snapshot_id)
+        await provider.set_exposed_name(properties.snapshot_id, str(target))
+        try:
+            mount(files, root, lab.ports.files, tell)
+        finally:
+            await provider.set_exposed_name(properties.snapshot_id, "")
+
+    in_lab(directory, work)
+    if not as_json:
+        click.echo(f"shadow copy {shadow} is not mounted any more")
 
 
 @click.command("unexpose")

@@ -20,6 +20,7 @@ from vss.errors import (
     ProviderVetoError,
     UnsupportedError,
     VolumeError,
+    VolumeFullError,
     VolumeNotSupportedError,
 )
 from vss.hresult import HResult
@@ -129,10 +130,25 @@ class CopyOnWriteProvider(StorageManagement):
                 self._machine_name,
             )
             try:
-                member.store = member.area.prepare(information, self._ports.ids.guid())
+                await self._allocate(member, information)
             except VolumeError as error:
                 raise as_provider_error(error, f"volume {member.volume.name} could not be prepared") from error
+        self._current(snapshot_set_id, Stage.PREPARING, "EndPrepareSnapshots")
         current.stage = Stage.PREPARED
+
+    async def _allocate(self, member: Member, information: StoreInformation) -> None:
+        """Give a shadow copy its store, as soon as there is room for it."""
+
+        async def allocate() -> None:
+            await member.attached.growth.make_room()
+            if self._set is None or member not in self._set.members:
+                raise ProviderVetoError(f"shadow copy {member.snapshot_id}: its set was aborted while room was made for it")
+            member.store = member.area.prepare(information, self._ports.ids.guid())
+
+        selectors = {"volume": member.volume.name, "snapshot": str(member.snapshot_id)}
+        await self._ports.faults("diffarea.alloc", allocate, **selectors)
+        if member.store is None:
+            raise VolumeFullError(f"volume {member.volume.name}: its diff area has not the room that it was said to have")
 
     async def pre_commit_snapshots(self, snapshot_set_id: Guid) -> None:
         """Check that nothing was lost since the set was prepared; everything is ready."""

@@ -96,17 +96,17 @@ class DiffArea(ShadowStack):
     @property
     def allocated_bytes(self) -> int:
         """Bytes set aside for the area: of the image behind the volume, or of the file inside it."""
-        return self._space.allocated_bytes
+        return self.space.allocated_bytes
 
     @property
     def used_bytes(self) -> int:
         """Bytes of these that catalog and stores hold or have set aside."""
-        return self._space.allocated_bytes - self._space.free_bytes
+        return self.space.allocated_bytes - self.space.free_bytes
 
     @property
     def maximum_size(self) -> int:
         """Most bytes that the area may take; 0 is no bound."""
-        return self._space.maximum_size
+        return self.space.maximum_size
 
     @property
     def has_catalog(self) -> bool:
@@ -121,7 +121,7 @@ class DiffArea(ShadowStack):
     def create(self, maximum_size: int) -> None:
         """Put an empty area in place; ``VolumeError`` when the device fails or has no room for it."""
         self._header = replace(self._header, maximum_size=maximum_size)
-        self._space.maximum_size = maximum_size
+        self.space.maximum_size = maximum_size
         self._write_header()
         self._shared_bitmaps()
 
@@ -135,7 +135,7 @@ class DiffArea(ShadowStack):
         if self._header.catalog_offset:
             self.before_write(VOLUME_HEADER_OFFSET, VOLUME_HEADER_SIZE)  # the header is part of what shadow copies show
             self.device.write(VOLUME_HEADER_OFFSET, header.pack())
-        self._header, self._space.maximum_size = header, size_bytes
+        self._header, self.space.maximum_size = header, size_bytes
         while size_bytes and self.stack and self.used_bytes > size_bytes:
             self._make_room()
 

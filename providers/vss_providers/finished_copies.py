@@ -9,6 +9,7 @@ Sources: Volume Shadow Copy Service documentation, provider pages, "RevertToSnap
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from vss.errors import (
     InsufficientStorageError,
@@ -42,13 +43,12 @@ CLIENT_ACCESSIBLE, EXPOSED_LOCALLY = 0x4, 0x100000
 class FinishedCopies(TakingUp):
     """The shadow copies that are there."""
 
-    def __init__(self, ports: Ports, *, maximum_size: int = 0, is_durable: bool = True, machine_name: str = "") -> None:
+    def __init__(self, ports: Ports, **options: Any) -> None:
         """Begin with no volume; arguments as for ``TakingUp``."""
-        super().__init__(ports, maximum_size=maximum_size, is_durable=is_durable, machine_name=machine_name)
+        super().__init__(ports, **options)
         self._set: SnapshotSet | None = None
         self._numbers: dict[Guid, int] = {}
         self._reverts: dict[Guid, Overwrite] = {}
-        self._exposed: dict[Guid, str] = {}
 
     def _settle(self) -> None:
         """Decide what a crash in the middle of a commit left pending: whole if any volume of the set has its entry, else gone.
@@ -124,7 +124,7 @@ class FinishedCopies(TakingUp):
             context=information.context,
             originating_machine=information.originating_machine,
             service_machine=information.service_machine,
-            exposed_name=self._exposed.get(store.snapshot_id, ""),
+            exposed_name=store.exposed.name,
         )
 
     async def open_snapshot(self, snapshot_id: Guid) -> FileSystem:
@@ -150,7 +150,7 @@ class FinishedCopies(TakingUp):
         return SnapshotDevice(attached, store)
 
     async def set_exposed_name(self, snapshot_id: Guid, name: str) -> None:
-        """Note where a shadow copy can be reached on the host; that it is exposed outlives a restart, the name does not.
+        """Note where a shadow copy can be reached on the host; it outlives a restart.
 
         Raises:
             NotFoundError: there is none with this id.
@@ -164,12 +164,10 @@ class FinishedCopies(TakingUp):
                 hresult=HResult.VSS_E_UNSUPPORTED_CONTEXT,
             )
         try:
+            store.set_exposed_name(name)
             store.set_attributes(attributes | EXPOSED_LOCALLY if name else attributes & ~EXPOSED_LOCALLY)
         except VolumeError as error:
             raise as_provider_error(error, f"exposing shadow copy {snapshot_id}") from error
-        self._exposed.pop(snapshot_id, None)
-        if name:
-            self._exposed[snapshot_id] = name
 
     def verify(self, snapshot_id: Guid) -> list[tuple[int, int]]:
         """Compare a shadow copy's saved blocks with their digests; return (offset on the volume, offset in the image) of each
@@ -201,7 +199,6 @@ class FinishedCopies(TakingUp):
         except VolumeError as error:
             raise as_provider_error(error, f"deleting shadow copy {snapshot_id}") from error
         attached.set_filter()
-        self._exposed.pop(snapshot_id, None)
 
     async def revert(self, snapshot_id: Guid, *, force_dismount: bool = False) -> None:
         """Bring the original volume back to a shadow copy; newer ones are deleted, this one and older ones stay.
@@ -271,6 +268,7 @@ class FinishedCopies(TakingUp):
             await overwrite.ended()
         self._undo_current()
         for attached in self._attached.values():
+            await attached.growth.close()
             if attached.is_current:
                 attached.area.settle()
             attached.detach()

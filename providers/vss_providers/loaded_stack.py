@@ -42,6 +42,7 @@ class LoadedStack:
     Attributes:
         stack: the stores that count, oldest first.
         area_device: the bytes that hold the area: those of the volume, or of its storage volume.
+        space: where its blocks come from.
         missing: store ids that the catalog named at the start and the storage volume does not have.
         is_durable: whether flushes stand between the steps now.
         volume_size: length of the volume in bytes.
@@ -103,11 +104,11 @@ class LoadedStack:
             extents=extents,
         )
         self.area_device: BlockStore = device
-        self._space: Space = self._own_space
+        self.space: Space = self._own_space
         if storage is not None:
             association = storage.associations[volume_id]
-            self.area_device, self._space, self._bitmaps = storage.device, association.space, association.bitmaps
-            self._space.maximum_size = bound
+            self.area_device, self.space, self._bitmaps = storage.device, association.space, association.bitmaps
+            self.space.maximum_size = bound
         self._catalog = self._slots(self._header.catalog_offset)
         if self._header.catalog_offset:
             self._load()
@@ -168,10 +169,10 @@ class LoadedStack:
             self._catalog.know(record.snapshot_at, entry.store_id)
         if record.snapshot.volume_size != self.volume_size:
             raise damaged("catalog entry", record.snapshot_at, f"volume size {self.volume_size}", record.snapshot.volume_size)
-        store = Store.load(self.area_device, self._space, record, self._bitmaps, is_pending=is_pending)
+        store = Store.load(self.area_device, self.space, record, self._bitmaps, is_pending=is_pending)
         for at in store.blocks_owned():
-            if not self._space.contains(at, BLOCK_SIZE):
-                raise damaged("store", store.entry.header_offset, f"blocks from {self._space.start:#x} on", f"one at {at:#x}")
+            if not self.space.contains(at, BLOCK_SIZE):
+                raise damaged("store", store.entry.header_offset, f"blocks from {self.space.start:#x} on", f"one at {at:#x}")
         return store
 
     def _stack_changed(self) -> None:
@@ -187,7 +188,7 @@ class LoadedStack:
             return
         # Anonymous memory is zero without being touched: switching to a new store costs the same whatever the volume's size.
         copied = mmap(-1, -(-self.volume_size // BLOCK_SIZE))
-        for block in self._space.blocks_below(self.volume_size):
+        for block in self.space.blocks_below(self.volume_size):
             copied[block] = 1
         for block in self.stack[-1].saved:
             copied[block] = 1

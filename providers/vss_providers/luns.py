@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vss.errors import VolumeReadError, VolumeWriteError
+from vss.ids import Guid
 from vss.ports import NANOSECONDS
 from vss.volumes.block_store import BlockStore, Buffer, MemoryStore
 from vss.volumes.block_volume import BlockVolume
 from vss_providers.mirror import Mirror
 from vss_providers.on_disk.layout import BLOCK_SHIFT, BLOCK_SIZE
-from vss_providers.transport import TransportableSet
+from vss_providers.transport import LunCopy, TransportableSet
 
 
 class Lun:
@@ -142,6 +143,7 @@ class DifferentialLun(Lun):
         self.source = source
         self._origin = source
         self._kept: dict[int, bytearray] = {}
+        self._is_split = False
 
     @property
     def is_source_current(self) -> bool:
@@ -151,6 +153,12 @@ class DifferentialLun(Lun):
     def split(self) -> None:
         """Keep from now on what is overwritten."""
         self._origin.volume.attach_filter(self)
+        self._is_split = True
+
+    def follow(self) -> None:
+        """The source is under another volume object now: its machine started again."""
+        if self._is_split:
+            self._origin.volume.attach_filter(self)
 
     def discard(self) -> None:
         """Keep nothing any more."""
@@ -199,6 +207,7 @@ class SimulatedArray:
         name: what messages call it.
         arrival_s: how long an unmasked LUN takes to arrive, in seconds.
         transportable: the sets that wait for import.
+        copies: the finished shadow copies, each with the machine that has it; what a machine finds when it starts again.
     """
 
     def __init__(self, name: str = "array", *, arrival_s: float = 0.0) -> None:
@@ -206,6 +215,7 @@ class SimulatedArray:
         self.name = name
         self.arrival_s = arrival_s
         self.transportable: dict[object, TransportableSet] = {}
+        self.copies: dict[Guid, tuple[str, LunCopy]] = {}
         self._luns: list[Lun] = []
         self._count = 0
         self._devices = 0
@@ -219,15 +229,36 @@ class SimulatedArray:
         self._devices += 1
         return self._devices
 
-    def adopt(self, volume: BlockVolume, machine: str) -> None:
-        """Take the disk under ``volume`` as a LUN of ``machine``; once is enough, and again after it was replaced."""
-        known = next((lun for lun in self._luns if isinstance(lun, VolumeLun) and lun.volume is volume), None)
+    def adopt(self, volume: BlockVolume, machine: str) -> VolumeLun | None:
+        """Take the disk under ``volume`` as a LUN of ``machine``; once is enough, and again after it was replaced.
+
+        Returns:
+            the LUN, where the array had it already under a volume that is gone: the machine started again.
+        """
+        ours = [lun for lun in self._luns if isinstance(lun, VolumeLun) and machine in lun.arrivals_ns]
+        known = next((lun for lun in ours if lun.volume is volume), None)
         if known is not None:
             known.store = volume.raw_store
-            return
+            return None
+        again = next((lun for lun in ours if lun.store is volume.raw_store), None)
+        if again is not None:
+            self._follow(again, volume)
+            return again
         lun = VolumeLun(self._next_id(), volume)
         lun.arrivals_ns[machine] = 0
         self._luns.append(lun)
+        return None
+
+    def _follow(self, lun: VolumeLun, volume: BlockVolume) -> None:
+        """Put a LUN under the volume of a machine that started again; copies that were not finished go."""
+        lun.volume = volume
+        finished = [copy.target for _, copy in self.copies.values()]
+        travelling = {lun_id for each in self.transportable.values() for _, lun_id in each.copies}
+        for copy in [each for each in self._luns if isinstance(each, PlexLun | DifferentialLun) and each.source is lun]:
+            if copy.lun_id not in travelling and not any(copy is each for each in finished):
+                self.remove(copy)
+            elif isinstance(copy, DifferentialLun):
+                copy.follow()
 
     def lun_of(self, volume: BlockVolume) -> VolumeLun | None:
         """Return the LUN under ``volume`` as it is now, or None."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from vss.volumes.block_store import BlockStore
 from vss.volumes.boot_record import volume_size_of
 from vss_providers.diff_area import DiffArea
+from vss_providers.on_disk.catalog import FLAG_REVERT, read_catalog
 from vss_providers.on_disk.layout import BLOCK_SHIFT, VOLUME_HEADER_OFFSET, VOLUME_HEADER_SIZE
 from vss_providers.on_disk.volume_header import read_volume_header
 
@@ -22,6 +23,8 @@ def finish_revert(device: BlockStore) -> str:
     """
     header = read_volume_header(device)
     if header is None or not header.catalog_offset:
+        return ""
+    if not any(record.snapshot.flags & FLAG_REVERT for record in read_catalog(device, header.catalog_offset)):
         return ""
     area = DiffArea(device, volume_size_of(device), header.volume_id, lambda stores, loss: None)
     store = area.reverting

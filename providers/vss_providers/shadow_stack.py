@@ -27,10 +27,10 @@ from vss_providers.on_disk.layout import (
     BLOCK_SIZE,
     VOLUME_HEADER_OFFSET,
 )
-from vss_providers.on_disk.store_blocks import StoreInformation
+from vss_providers.on_disk.store_blocks import StoreInformation, bitmap_block_count
 from vss_providers.shared_bitmaps import SharedBitmaps
 from vss_providers.space import MaximumReachedError
-from vss_providers.store import Store
+from vss_providers.store import EMPTY_STORE_BYTES, Store
 from vss_providers.volsnap import Loss, VolsnapEvent, loss_of
 
 RUN_BYTES = 1 << 20
@@ -150,17 +150,24 @@ class ShadowStack(LoadedStack):
         while True:
             try:
                 bitmaps = self._shared_bitmaps()
-                return Store.create(self.area_device, self._space, information, store_id, self.volume_size, bitmaps)
+                return Store.create(self.area_device, self.space, information, store_id, self.volume_size, bitmaps)
             except MaximumReachedError:
                 if not self.stack:
                     raise
             self._make_room()
 
+    @property
+    def room_to_begin(self) -> int:
+        """Bytes in one piece with which a new shadow copy can be prepared."""
+        bitmaps = 0 if self._bitmaps is not None else 2 * bitmap_block_count(-(-self.volume_size // BLOCK_SIZE))
+        catalog = 0 if self._header.catalog_offset or self.storage is not None else CATALOG_BLOCKS
+        return (catalog + bitmaps) * BLOCK_SIZE + EMPTY_STORE_BYTES
+
     def _shared_bitmaps(self) -> SharedBitmaps:
         """Return the bitmaps of the area, made now where it has none."""
         if self._bitmaps is None:
             note_at = self._header.catalog_offset + BLOCK_HEADER_SIZE
-            self._bitmaps = SharedBitmaps.create(self.device, self._space, note_at, self.volume_size)
+            self._bitmaps = SharedBitmaps.create(self.device, self.space, note_at, self.volume_size)
         return self._bitmaps
 
     def _write_header(self) -> None:
@@ -178,7 +185,7 @@ class ShadowStack(LoadedStack):
 
     def discard(self, store: Store) -> None:
         """Give back the space of a store that was prepared and never began."""
-        self._space.free_blocks(store.blocks_owned())
+        self.space.free_blocks(store.blocks_owned())
 
     def begin(self, store: Store, created: int) -> None:
         """From now on changed blocks are saved for ``store`` (and through it for older ones). In memory only; cannot fail.
@@ -231,4 +238,4 @@ class ShadowStack(LoadedStack):
     def _release(self, gone: Sequence[Store]) -> None:
         """Free what the stores owned and no store in the stack points at."""
         kept = {offset for store in self.stack for offset in store.blocks_used()}
-        self._space.free_blocks(offset for store in gone for offset in store.blocks_owned() if offset not in kept)
+        self.space.free_blocks(offset for store in gone for offset in store.blocks_owned() if offset not in kept)

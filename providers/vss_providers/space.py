@@ -8,7 +8,7 @@ descriptor points at, so a crash can lose no space and free nothing that is in u
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from vss.errors import VolumeFullError, VolumeReadError, VolumeWriteError
@@ -32,6 +32,18 @@ class Space(Protocol):
 
     maximum_size: int
     growth_bytes: int
+    grows_at_once: bool
+    is_growing: bool
+    growth_failure: str
+    on_low: Callable[[], None] | None
+
+    @property
+    def room_bytes(self) -> int: ...
+
+    @property
+    def can_grow(self) -> bool: ...
+
+    def grow_ahead(self) -> None: ...
 
     @property
     def start(self) -> int: ...
@@ -55,8 +67,19 @@ class Space(Protocol):
     def free(self, offset: int, length: int) -> None: ...
 
 
+class GrowthTooSlowError(VolumeFullError):
+    """The diff area is used up faster than it grows."""
+
+
 class DiffSpace:
-    """Allocation in whole blocks. ``start`` and ``end`` bound the area, absolute; ``maximum_size`` in bytes, 0 is no bound."""
+    """Allocation in whole blocks. ``start`` and ``end`` bound the area, absolute; ``maximum_size`` in bytes, 0 is no bound.
+
+    Attributes:
+        grows_at_once: whether it may grow in the middle of an allocation; otherwise somebody grows it ahead of need.
+        is_growing: whether somebody does so right now, and takes time for it.
+        growth_failure: why the last growth ahead of need failed, or an empty string.
+        on_low: called when less than one step is free.
+    """
 
     def __init__(
         self,
@@ -74,6 +97,10 @@ class DiffSpace:
         self.end = self.extents[-1][1] if extents else max(start, store.size_bytes // BLOCK_SIZE * BLOCK_SIZE)
         self.maximum_size = maximum_size
         self.growth_bytes = growth_bytes
+        self.grows_at_once = True
+        self.is_growing = False
+        self.growth_failure = ""
+        self.on_low: Callable[[], None] | None = None
         self._runs: list[tuple[int, int]] = []
         self.set_used(())
 
@@ -122,10 +149,12 @@ class DiffSpace:
         for index, (start, end) in enumerate(self._runs):
             if end - start >= length:
                 self._cut(index, length)
+                self._tell_low()
                 return start
         self._grow(length)
         start = self._runs[-1][0]
         self._cut(len(self._runs) - 1, length)
+        self._tell_low()
         return start
 
     def allocate_extent(self, length: int) -> tuple[int, int]:
@@ -135,7 +164,12 @@ class DiffSpace:
         start, end = self._runs[0]
         taken = min(length, end - start)
         self._cut(0, taken)
+        self._tell_low()
         return start, taken
+
+    def _tell_low(self) -> None:
+        if self.on_low is not None and self.free_bytes < self.growth_bytes:
+            self.on_low()
 
     def free_blocks(self, offsets: Iterable[int]) -> None:
         """Give blocks back; naming one twice is fine."""
@@ -180,18 +214,50 @@ class DiffSpace:
             )
         tail = self.end - self._runs[-1][0] if self._runs and self._runs[-1][1] == self.end else 0
         missing = length - tail
+        growth = self._growth(missing)
+        if growth < missing:
+            raise MaximumReachedError(
+                f"{self._store.name}: diff area has {self.allocated_bytes} bytes and needs {missing} more, "
+                f"its maximum is {self.maximum_size}"
+            )
+        if self.is_growing or not self.grows_at_once:
+            raise GrowthTooSlowError(
+                f"{self._store.name}: diff area has no {length} bytes free, and growing it takes longer than using it up"
+            )
+        if self.growth_failure:
+            raise VolumeFullError(f"{self._store.name}: diff area could not grow: {self.growth_failure}")
+        self._lengthen(growth)
+
+    def _growth(self, missing: int) -> int:
+        """Return by how many bytes it may grow: a step, or what is missing if that is more; the maximum permitting."""
         growth = max(missing, self.growth_bytes)
         if self.maximum_size:
             growth = min(growth, self.maximum_size - self.allocated_bytes)
-            if growth < missing:
-                raise MaximumReachedError(
-                    f"{self._store.name}: diff area has {self.allocated_bytes} bytes and needs {missing} more, "
-                    f"its maximum is {self.maximum_size}"
-                )
-        new_end = self.end + growth // BLOCK_SIZE * BLOCK_SIZE
+        return growth // BLOCK_SIZE * BLOCK_SIZE
+
+    def _lengthen(self, growth: int) -> None:
+        new_end = self.end + growth
         self._store.grow(new_end)
         old_end, self.end = self.end, new_end
         self.free(old_end, new_end - old_end)
+
+    # -- growing ahead of need -------------------------------------------------------------------------------------------------
+
+    @property
+    def room_bytes(self) -> int:
+        """Bytes free in the longest run."""
+        return max((end - start for start, end in self._runs), default=0)
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether it may grow at all."""
+        return not self.extents and self._growth(BLOCK_SIZE) >= BLOCK_SIZE
+
+    def grow_ahead(self) -> None:
+        """Grow by a step, or by what the maximum leaves; ``VolumeError`` where the image cannot."""
+        growth = self._growth(BLOCK_SIZE)
+        if growth >= BLOCK_SIZE:
+            self._lengthen(growth)
 
 
 def area_start(volume_size: int) -> int:

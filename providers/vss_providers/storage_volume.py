@@ -8,20 +8,20 @@ that readers take for free (our mark, and the id of the volume).
 Decides that a storage volume has no shadow copies itself: libvshadow would take a foreign store entry for its own. Stores no
 catalog of an original volume knows any more (a crash between two disks) are freed when that volume is attached.
 
-Invariant: what is written to a disk that was lost or replaced fails, and never lands on the one in its place.
 Source: libyal/libvshadow format document, "Catalog"; msuhanov/dfir_ntfs, ShadowCopy (the two-volume layout).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 from vss.errors import VolumeDamagedError, VolumeError, VolumeFullError
-from vss.volumes.block_store import BlockStore, Buffer
+from vss.volumes.block_store import BlockStore
 from vss.volumes.block_volume import BlockVolume
+from vss_providers.borrowed_space import BorrowedSpace, StorageDevice
 from vss_providers.catalog_slots import CATALOG_BLOCKS, CatalogSlots, write_empty_catalog
 from vss_providers.on_disk.catalog import (
     ENTRY_SIZE,
@@ -38,7 +38,7 @@ from vss_providers.on_disk.catalog import (
 from vss_providers.on_disk.layout import BLOCK_SIZE, VOLUME_HEADER_OFFSET, VOLUME_HEADER_SIZE
 from vss_providers.on_disk.volume_header import VolumeHeader, read_volume_header
 from vss_providers.shared_bitmaps import SharedBitmaps
-from vss_providers.space import GROWTH_BYTES, DiffSpace, MaximumReachedError, StorageGoneError, area_start
+from vss_providers.space import GROWTH_BYTES, DiffSpace, area_start
 from vss_providers.store import Store
 
 STORES_MAX = 512
@@ -47,127 +47,6 @@ STORES_MAX = 512
 _ANY_SIZE = 1 << 62
 _VOLUME_ID_AT = 16
 """Where in the second entry of an association the volume's id stands."""
-
-
-class StorageDevice:
-    """The bytes below a storage volume, as long as they are the ones that were there at first."""
-
-    def __init__(self, volume: BlockVolume) -> None:
-        """Hold on to what is below ``volume`` now."""
-        self._volume, self._store = volume, volume.raw_store
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the volume still stands on the same bytes."""
-        return self._volume.raw_store is self._store
-
-    def _checked(self) -> BlockStore:
-        if self._volume.raw_store is not self._store:
-            raise StorageGoneError(f"volume {self._volume.name}, which stores saved blocks, was lost or replaced")
-        return self._store
-
-    @property
-    def name(self) -> str:
-        """What error messages call it."""
-        return self._store.name
-
-    @property
-    def size_bytes(self) -> int:
-        """Length in bytes."""
-        return self._store.size_bytes
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return exactly ``length`` bytes."""
-        return self._checked().read(offset, length)
-
-    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
-        """Fill all of ``buffer``."""
-        self._checked().read_into(offset, buffer)
-
-    def write(self, offset: int, data: Buffer) -> None:
-        """Write all of ``data``."""
-        self._checked().write(offset, data)
-
-    def flush(self) -> None:
-        """Make every write so far durable."""
-        self._checked().flush()
-
-    def grow(self, size_bytes: int) -> None:
-        """Lengthen the image."""
-        self._checked().grow(size_bytes)
-
-    def close(self) -> None:
-        """Do nothing: the volume owns its bytes."""
-
-
-class BorrowedSpace:
-    """What one volume uses of a storage volume's diff space, and may use; the face of ``DiffSpace``."""
-
-    def __init__(self, space: DiffSpace, taken_bytes: int) -> None:
-        """Begin with ``taken_bytes`` taken; no bound."""
-        self._space = space
-        self._taken = taken_bytes
-        self.maximum_size = 0
-        self.growth_bytes = space.growth_bytes
-
-    @property
-    def start(self) -> int:
-        """Where the space begins on the storage volume."""
-        return self._space.start
-
-    @property
-    def allocated_bytes(self) -> int:
-        """Bytes taken; nothing is set aside beyond them."""
-        return self._taken
-
-    @property
-    def free_bytes(self) -> int:
-        """None: see ``allocated_bytes``."""
-        return 0
-
-    def contains(self, offset: int, length: int) -> bool:
-        """Whether this can be the space's."""
-        return self._space.contains(offset, length)
-
-    def blocks_below(self, size_bytes: int) -> Iterator[int]:
-        """Nothing of the original volume is the area's."""
-        yield from ()
-
-    def allocate(self, length: int) -> int:
-        """Return the offset of ``length`` contiguous bytes; errors as ``DiffSpace.allocate``."""
-        self._room_for(length)
-        at = self._space.allocate(length)
-        self._taken += length
-        return at
-
-    def allocate_extent(self, length: int) -> tuple[int, int]:
-        """Return (offset, length) of a run of at most ``length`` bytes; errors as ``DiffSpace.allocate_extent``."""
-        at, taken = self._space.allocate_extent(self._room_for(BLOCK_SIZE, length))
-        self._taken += taken
-        return at, taken
-
-    def _room_for(self, least: int, wanted: int = 0) -> int:
-        """Return how many bytes may be taken: ``wanted``, or what is left, but ``least``."""
-        if not self.maximum_size:
-            return wanted
-        left = (self.maximum_size - self._taken) // BLOCK_SIZE * BLOCK_SIZE
-        if left < least:
-            raise MaximumReachedError(
-                f"diff area takes {self._taken} bytes of its storage volume and needs {least} more, "
-                f"its maximum is {self.maximum_size}"
-            )
-        return min(left, wanted)
-
-    def free_blocks(self, offsets: Iterable[int]) -> None:
-        """Give blocks back; naming one twice is fine."""
-        gone = set(offsets)
-        self._taken -= len(gone) * BLOCK_SIZE
-        self._space.free_blocks(gone)
-
-    def free(self, offset: int, length: int) -> None:
-        """Give ``length`` bytes at ``offset`` back."""
-        self._taken -= length
-        self._space.free(offset, length)
 
 
 @dataclass(slots=True)
@@ -197,6 +76,7 @@ class StorageVolume:
         self._first = header.catalog_offset
         self._space = DiffSpace(self.device, area_start(volume.size_bytes), growth_bytes=growth_bytes)
         self._stores: dict[UUID, tuple[int, StoreEntry]] = {}
+        self._damaged: dict[UUID, VolumeDamagedError] = {}
         self._load()
 
     @classmethod
@@ -241,9 +121,13 @@ class StorageVolume:
             try:
                 bitmaps, owned = by_bitmap[entry.bitmap_offset]
                 owned |= self._blocks_of(entry, bitmaps)
-            except (VolumeDamagedError, KeyError):
-                # It was never finished, or its association is gone: a catalog that still names it will say so.
-                self._drop_entry(store_id)
+            except KeyError:
+                self._drop_entry(store_id)  # its association is gone
+            except VolumeDamagedError as error:
+                self._damaged[store_id] = error
+        if self._damaged:
+            # What belongs to a damaged store is unknown, so nothing that was there is given to others.
+            used = list(range(self._space.start, self._space.end, BLOCK_SIZE))
         for volume_id, at, bitmaps in notes:
             owned = by_bitmap[bitmaps.current][1]
             used += owned
@@ -291,18 +175,21 @@ class StorageVolume:
         orphans = [each for each in stores if each not in kept]
         if not orphans:
             return 0
-        owned = {each: self._blocks_of(entry, bitmaps) for each, entry in stores.items()}
+        owned = {each: self._blocks_of(entry, bitmaps) for each, entry in stores.items() if each not in self._damaged}
         for store_id in orphans:
             self._drop_entry(store_id)
+            self._damaged.pop(store_id, None)
         # What a deleted store had saved may have been handed down to another one, which points into it now.
         still_used = set().union(*(blocks for each, blocks in owned.items() if each in kept))
-        association.space.free_blocks(set().union(*(owned[each] for each in orphans)) - still_used)
+        association.space.free_blocks(set().union(*(owned.get(each, ()) for each in orphans)) - still_used)
         return len(orphans)
 
     # -- stores ----------------------------------------------------------------------------------------------------------------
 
     def has(self, store_id: UUID) -> bool:
-        """Whether the catalog has this store."""
+        """Whether the catalog has this store; ``VolumeDamagedError`` where it has and the store is damaged."""
+        if store_id in self._damaged:
+            raise self._damaged[store_id]
         return store_id in self._stores
 
     def enter(self, entry: StoreEntry, *, is_durable: bool) -> None:

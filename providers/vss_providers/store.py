@@ -16,6 +16,7 @@ from uuid import UUID
 
 from vss.volumes.block_store import BlockStore
 from vss_providers.digests import PENDING_MAX, SideCar, digest_of, pack_side_car
+from vss_providers.exposed_name import ExposedName
 from vss_providers.on_disk.catalog import CatalogRecord, SnapshotEntry, StoreEntry
 from vss_providers.on_disk.layout import (
     BLOCK_HEADER_SIZE,
@@ -58,6 +59,10 @@ FIRST_EXTENT_AT = 3 * BLOCK_SIZE
 """Relative offset of the first space after header, block list and range list; where Windows-made stores begin as well."""
 
 
+EMPTY_STORE_BYTES = FIRST_EXTENT_AT + BLOCK_SIZE
+"""What a new store takes: the three, and its side-car."""
+
+
 class Store:
     """The store of one shadow copy.
 
@@ -71,6 +76,7 @@ class Store:
         overlays: block number → (absolute offset, bitmap of valid sectors).
         ranges: the space set aside for it.
         side_car: digests of the saved blocks.
+        exposed: what it is called on the host.
         lost: why the content is gone, or an empty string.
     """
 
@@ -87,6 +93,7 @@ class Store:
         self.saved: dict[int, int] = {}
         self.overlays: dict[int, tuple[int, int]] = {}
         self.lost = ""
+        self.exposed = ExposedName()
         self._metadata: list[int] = []  # every block of the chains, header included
         self._list_at = entry.block_list_offset
         self._list_count = 0
@@ -114,15 +121,14 @@ class Store:
             VolumeFullError: no room; nothing is allocated.
             VolumeWriteError: the device failed; nothing is allocated.
         """
-        total = FIRST_EXTENT_AT + BLOCK_SIZE
+        total = EMPTY_STORE_BYTES
         at = space.allocate(total)
-        side_car_at = at + FIRST_EXTENT_AT
         entry = StoreEntry(store_id, at, at + BLOCK_SIZE, at + 2 * BLOCK_SIZE, bitmaps.current, bitmaps.previous)
         blocks = [
             pack_store_header(at, information),
             pack_list_block(BLOCK_SIZE, at + BLOCK_SIZE),
             pack_range_block(2 * BLOCK_SIZE, at + 2 * BLOCK_SIZE),
-            pack_side_car(store_id, side_car_at),
+            pack_side_car(store_id, at + FIRST_EXTENT_AT),
         ]
         try:
             device.write(at, b"".join(blocks))
@@ -133,7 +139,7 @@ class Store:
         store.snapshot = SnapshotEntry(store_id, volume_size, 0, 0)
         store._metadata = list(range(at, at + total, BLOCK_SIZE))
         store._relative_end = total
-        store.side_car.start(side_car_at)
+        store.side_car.start(at + FIRST_EXTENT_AT)
         return store
 
     @classmethod
@@ -142,7 +148,7 @@ class Store:
     ) -> Store:
         """Read a store back, repairing what a crash may have left behind the end of its block list.
 
-        ``bitmaps`` are those of the area, where it has some: they are not the store's own then.
+        ``bitmaps`` are those of the area, where it has some.
 
         Raises:
             VolumeDamagedError: a structure is damaged, or not one that this provider writes.
@@ -160,6 +166,8 @@ class Store:
         else:
             at = store._load_own_bitmaps()
         store.side_car.load(device, at, store.saved.values())
+        store.exposed.load(device, entry.store_id, store.side_car.blocks)
+        store._find_next()
         return store
 
     def _load_own_bitmaps(self) -> int:
@@ -178,8 +186,7 @@ class Store:
             for descriptor in parse_descriptors(data):
                 self._take_in(descriptor, header.offset + BLOCK_HEADER_SIZE + self._list_count * DESCRIPTOR_SIZE)
                 self._list_count += 1
-        end = BLOCK_HEADER_SIZE + self._list_count * DESCRIPTOR_SIZE
-        if any(data[end:]):
+        if any(data[(end := BLOCK_HEADER_SIZE + self._list_count * DESCRIPTOR_SIZE) :]):
             # A torn append left later descriptors without the first: their blocks were never overwritten on the volume.
             self._device.write(self._list_at + end, bytes(BLOCK_SIZE - end))
 
@@ -204,6 +211,9 @@ class Store:
                 self._ranges_count += 1
                 self.ranges.append(each)
                 self._relative_end = max(self._relative_end, each.relative_start + each.length)
+
+    def _find_next(self) -> None:
+        """Find what is left of the last extent; everything that may lie in it is loaded."""
         if self.ranges:
             last = self.ranges[-1]
             self._extent_end = last.start + last.length
@@ -222,6 +232,7 @@ class Store:
         """Yield the absolute offset of every block that holds metadata or saved data."""
         yield from self._metadata
         yield from self.side_car.blocks
+        yield from self.exposed.blocks
         yield from self.saved.values()
         for offset, _ in self.overlays.values():
             yield offset
@@ -239,14 +250,15 @@ class Store:
         self._device.flush()
         self.information = replace(self.information, attributes=attributes)
 
+    def set_exposed_name(self, name: str) -> None:
+        """Note, durably, what the shadow copy is called on the host; ``VolumeError`` when the device fails or is full."""
+        self.exposed.write(self._device, self.entry.store_id, self.side_car.blocks, name, lambda: self._take_block()[0])
+
     # -- growing ---------------------------------------------------------------------------------------------------------------
 
     def save_block(self, block: int, read: Callable[[int, int], bytes]) -> bool:
         """Save one whole block of the volume, which ``read`` reads, the short way, without flushes; False where the list or
-        the extent is full and ``save`` must help.
-
-        Raises:
-            VolumeError: the device failed.
+        the extent is full and ``save`` must help. ``VolumeError`` when the device failed.
         """
         at, count = self._next, self._list_count
         if at == self._extent_end or count == DESCRIPTORS_PER_BLOCK:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 
-from vss.errors import UnsupportedError, VolumeError
+from vss.errors import UnsupportedError, VolumeDamagedError, VolumeError
 from vss.events import SnapshotDeleted
 from vss.ids import Guid
 from vss.ports import Ports
@@ -23,10 +24,12 @@ from vss.volumes.block_volume import BlockVolume
 from vss_providers.attached_volume import AttachedVolume
 from vss_providers.catalog_slots import CatalogSlots
 from vss_providers.diff_area import DiffArea
+from vss_providers.growth import AreaFaults
 from vss_providers.inside_volume import find_extents
 from vss_providers.loaded_stack import PERSISTENT
 from vss_providers.on_disk.catalog import read_catalog, read_pending
 from vss_providers.on_disk.volume_header import VolumeHeader, read_volume_header
+from vss_providers.repair import finish_revert
 from vss_providers.storage_volume import StorageVolume
 from vss_providers.store import Store
 from vss_providers.volsnap import Loss, VolsnapEvent
@@ -69,7 +72,15 @@ class AwaitedStorage:
 class TakingUp(Provider):
     """The volumes of a machine, and the diff area of each."""
 
-    def __init__(self, ports: Ports, *, maximum_size: int = 0, is_durable: bool = True, machine_name: str = "") -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        maximum_size: int = 0,
+        is_durable: bool = True,
+        machine_name: str = "",
+        growth_s: float = 0.0,
+    ) -> None:
         """Begin with no volume.
 
         Args:
@@ -77,14 +88,32 @@ class TakingUp(Provider):
             maximum_size: most bytes a new diff area may take, 0 for no bound.
             is_durable: whether persistent shadow copies survive power loss; it costs flushes on first writes.
             machine_name: what the stores carry as originating and service machine.
+            growth_s: how long a diff area takes to grow by a step; 0: it grows the moment it must.
         """
         self._ports = ports
         self._maximum_size = maximum_size
         self._is_durable = is_durable
         self._machine_name = machine_name
+        self._growth_s = growth_s
         self._attached: dict[Guid, AttachedVolume] = {}
         self._storage_volumes: dict[Guid, StorageVolume] = {}
         self._waiting: dict[Guid, AwaitedStorage] = {}
+
+    def before_mount(self, volume: Volume) -> None:
+        """Finish a revert that was cut short: half a reverted volume may hold no file system that could be mounted.
+
+        A diff area that is damaged, or is not here, is a matter of ``attach``.
+
+        Raises:
+            VolumeError: the device failed; the next start goes on.
+        """
+        if not isinstance(volume, BlockVolume):
+            return
+        with suppress(VolumeDamagedError, UnsupportedError):
+            snapshot_id = finish_revert(volume.raw_store)
+            if snapshot_id:
+                self._ports.emit(VolsnapEvent.REVERT_RESTARTED.record(volume.name, snapshot_id))
+                self._ports.emit(VolsnapEvent.REVERT_FINISHED.record(volume.name, snapshot_id))
 
     async def attach(self, volume: Volume) -> None:
         """Take up the shadow copies behind ``volume``; those that were not to outlive the last start are deleted.
@@ -104,9 +133,15 @@ class TakingUp(Provider):
         attached = await self._find_area(volume)
         if attached is not None:
             return attached
+        raise self._refusal(volume)
+
+    def _refusal(self, volume: Volume) -> UnsupportedError:
+        """Return why a volume that was not taken up was not."""
         if volume.volume_id in self._waiting:
-            raise UnsupportedError(f"volume {volume.name} waits for the volume that stores its shadow copies")
-        raise UnsupportedError(
+            return UnsupportedError(f"volume {volume.name} waits for the volume that stores its shadow copies")
+        if volume.volume_id not in self._storage_volumes:
+            return UnsupportedError(f"volume {volume.name} has no shadow copies of provider '{self.name}' and can have none")
+        return UnsupportedError(
             f"volume {volume.name} stores the shadow copies of other volumes and can have none itself",
             hint="no reader of the format can tell the two apart",
         )
@@ -177,7 +212,8 @@ class TakingUp(Provider):
             extents=await find_extents(volume) if storage is None else (),
             storage=storage,
         )
-        attached = self._attached[volume.volume_id] = AttachedVolume(volume, area)
+        growth = AreaFaults(self._ports, volume, area, self._growth_s)
+        attached = self._attached[volume.volume_id] = AttachedVolume(volume, area, growth)
         attached.set_filter()
         if area.missing:
             text = f"{len(area.missing)} shadow copies have no store on their storage volume"
@@ -228,5 +264,5 @@ class TakingUp(Provider):
         """Return a volume that was taken up; ``UnsupportedError`` where it is none of ours."""
         attached = self._attached.get(volume.volume_id)
         if attached is None or not attached.is_current:
-            raise UnsupportedError(f"volume {volume.name} has no shadow copies of provider '{self.name}' and can have none")
+            raise self._refusal(volume)
         return attached

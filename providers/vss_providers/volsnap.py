@@ -18,6 +18,7 @@ class VolsnapEvent(Enum):
     """Event id, severity, sentence."""
 
     ABORTED_BY_IO_FAILURE = (14, "error", "the shadow copies of volume {volume} were aborted because of an I/O failure")
+    GROWTH_FAILED = (24, "warning", "the storage of the shadow copies of volume {volume} could not grow: they are at risk")
     COULD_NOT_GROW = (25, "error", "the shadow copies of volume {volume} were deleted: their storage could not grow in time")
     STORE_NOT_FOUND = (27, "error", "the shadow copies of volume {volume} were aborted: a file of their storage is not there")
     STORAGE_NOT_PRESENT = (

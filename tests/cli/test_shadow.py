@@ -257,7 +257,10 @@ def test_a_shadow_copy_is_exposed_and_taken_away(lab: Path, tmp_path: Path, caps
     assert "Exposed" not in text(capsys, "admin", "list", "shadows", "--lab", str(lab))
     text(capsys, "shadow", "unexpose", str(lab), str(target), code=ExitCode.NOT_FOUND)
     assert "exposed as" in text(capsys, "shadow", "expose", str(lab), str(target), "--shadow", wanted)
-    text(capsys, "admin", "delete", "shadows", "--lab", str(lab), "--all")
+    assert "is exposed as" in text(
+        capsys, "admin", "delete", "shadows", "--lab", str(lab), "--all", code=ExitCode.SNAPSHOT_FAILED
+    )
+    text(capsys, "admin", "delete", "shadows", "--lab", str(lab), "--all", "--force")
     assert answer(capsys, "shadow", "unexpose", str(lab), str(target))["shadow"] == wanted
     assert not target.exists()
     for wrong, code in (("x", ExitCode.USAGE), (wanted, ExitCode.NOT_FOUND)):
@@ -353,15 +356,37 @@ def test_storage_is_added_resized_and_deleted(lab: Path, capsys: pytest.CaptureF
     (found,) = answer(capsys, "admin", "list", "shadowstorage", "--lab", str(lab), "--for", "L:")["associations"]
     assert found["maximum_bytes"] == 2 << 20
     assert "already" in call("add", "--for", "L:", code=ExitCode.SNAPSHOT_FAILED)
-    assert "the volume itself" in call("add", "--for", "L:", "--on", "D:", code=ExitCode.UNSUPPORTED)
     assert "Successfully resized" in call("resize", "--for", "L:", "--maxsize", "3MB")
-    assert "itself" in call("resize", "--for", "L:", "--on", "D:", code=ExitCode.USAGE)
+    assert "stored on L:, not on D:" in call("resize", "--for", "L:", "--on", "D:", code=ExitCode.USAGE)
     assert "at least" in call("resize", "--for", "L:", "--maxsize", "1KB", code=ExitCode.SNAPSHOT_FAILED)
     assert "delete the shadow copies first" in call("delete", "--for", "D:", code=ExitCode.SNAPSHOT_FAILED)
     assert "Successfully deleted" in call("delete", "--for", "L:", "--on", "L:")
     assert "no shadow copy storage" in call("delete", "--for", "L:", code=ExitCode.NOT_FOUND)
+    assert "of its own" in call("add", "--for", "L:", "--on", "D:", code=ExitCode.UNSUPPORTED)
     assert "Successfully added" in call("add", "--for", "L:", "--inside", "--maxsize", "1MB")
     assert answer(capsys, "admin", "delete", "shadowstorage", "--lab", str(lab), "--for", "L:")["volume"] == "L:"
+
+
+def test_storage_on_another_volume_is_added_listed_resized_and_deleted(
+    tmp_path: Path, host: PluginHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = tmp_path / "lab"
+    create_lab(RealFiles(), lab, LAB.format(kind="copy-on-write"), host.registry)
+
+    def call(verb: str, *words: str, code: int = 0) -> str:
+        return text(capsys, "admin", verb, "shadowstorage", "--lab", str(lab), *words, code=code)
+
+    assert "Successfully added" in call("add", "/for=D:", "/on=L:", "/maxsize=2MB")
+    listed = call("list", "/for=D:", "/on=L:")
+    assert "For volume: (D:)" in listed
+    assert "Shadow Copy Storage volume: (L:)" in listed
+    assert "itself" in call("add", "--for", "L:", code=ExitCode.UNSUPPORTED)
+    assert "Successfully resized" in call("resize", "--for", "D:", "--on", "L:", "--maxsize", "3MB")
+    (found,) = answer(capsys, "admin", "list", "shadowstorage", "--lab", str(lab))["associations"]
+    assert (found["storage_volume"], found["maximum_bytes"]) == ("L:", 3 << 20)
+    assert "stored on L:, not on D:" in call("delete", "--for", "D:", "--on", "D:", code=ExitCode.USAGE)
+    assert "Successfully deleted" in call("delete", "--for", "D:", "--on", "L:")
+    assert "No items" in call("list")
 
 
 def test_a_machine_without_a_differential_provider_has_no_storage(

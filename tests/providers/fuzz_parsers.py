@@ -15,11 +15,13 @@ from collections.abc import Callable
 from tests.providers.kit import BLOCK, PERSISTENT, DiffAreaScene
 from vss.errors import UnsupportedError, VolumeDamagedError
 from vss_providers.digests import read_digests
+from vss_providers.exposed_name import ExposedName
 from vss_providers.images import find_copy, verify
 from vss_providers.on_disk.catalog import read_catalog, read_pending
 from vss_providers.on_disk.reader import ShadowVolume
 from vss_providers.on_disk.store_blocks import parse_ranges, read_bitmap, read_descriptors, read_store_header
 from vss_providers.on_disk.volume_header import read_volume_header
+from vss_providers.shared_bitmaps import SharedBitmaps
 
 PLACE = re.compile(r"offset 0x[0-9a-f]+")
 
@@ -42,6 +44,7 @@ def sample() -> tuple[bytes, DiffAreaScene]:
     for _ in range(3):
         store = scene.snapshot(PERSISTENT)
         scene.write_randomly(2, longest=2 * BLOCK)
+        store.set_exposed_name("/srv/exposed")
         scene.write_into(store, 5 * BLOCK + 100, b"overlay" * 50)
     scene.area.settle()
     return scene.image(), scene
@@ -77,6 +80,8 @@ class Fuzzer:
                 lambda device: list(parse_ranges(device.read(entry.range_list_offset, BLOCK))),
             ),
             ("bitmap", entry.bitmap_offset, lambda device: read_bitmap(device, entry.bitmap_offset, 12)),
+            ("shared bitmaps", catalog, lambda device: SharedBitmaps.load(device, catalog + 128)),  # type: ignore[arg-type]
+            ("exposed name", first_side_car, lambda device: ExposedName().load(device, self.store_id, [first_side_car])),
             ("side-car", first_side_car, lambda device: read_digests(device, self.store_id, first_side_car)),
         ]
 
@@ -111,7 +116,7 @@ class Fuzzer:
                 device = Bytes(self.image_view[: source.randrange(len(self.image_view))])
             else:
                 device = Bytes(self.image_view)
-            if name == "range list" and device.size_bytes < at + BLOCK:
+            if name in ("range list", "shared bitmaps", "exposed name") and device.size_bytes < at + BLOCK:
                 return ""
             return self.attempt(name, lambda: parse(device))
         finally:

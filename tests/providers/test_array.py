@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.providers.world import SIZE, Machine, get, put
+from tests.providers.world import PERSISTENT, SIZE, Machine, get, put
 from vss.coordinator import Coordinator
 from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
 from vss.documents import BackupType
@@ -21,6 +21,7 @@ from vss.errors import (
     VolumeWriteError,
     VssError,
 )
+from vss.events import Event, SnapshotDeleted
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
@@ -28,7 +29,7 @@ from vss.roles.provider import BreakOptions, ProviderType
 from vss.roles.volume import FileSystem
 from vss.simulation import run
 from vss.volumes import BlockVolume, FaultyStore, MemoryStore, StoreEffect, StoreFault
-from vss_providers.array import DIFFERENTIAL, HARDWARE_ASSISTED, IMPORTED, PLEX, TRANSPORTABLE, ArrayProvider
+from vss_providers.array import DIFFERENTIAL, HARDWARE_ASSISTED, IMPORTED, NOT_SURFACED, PLEX, TRANSPORTABLE, ArrayProvider
 from vss_providers.luns import Lun, SimulatedArray
 from vss_providers.transport import TransportableSet
 
@@ -405,5 +406,53 @@ def test_an_identity_is_given_only_while_the_original_is_hidden() -> None:
         broken.device.flush()
         with pytest.raises(VolumeWriteError, match="through volume"):
             original.write(0, b"x")
+
+    run(main)
+
+
+# -- starting again ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [DIFFERENTIAL, PLEX])
+def test_a_machine_that_starts_again_finds_its_persistent_copies_on_the_array(kind: int) -> None:
+    events: list[Event] = []
+
+    async def main(ports: Ports) -> None:
+        machine, other, array = two_machines(ports)
+        await machine.add("D:")
+        (kept,) = await machine.create(kind | PERSISTENT)
+        await put(machine.volumes[0], "/file", b"between")
+        (volatile,) = await machine.create(kind)
+        await machine.prepare(kind | PERSISTENT)  # and dies
+        await machine.restart()
+        await put(machine.volumes[0], "/file", b"after")
+        assert [each.snapshot_id for each in await machine.provider.query()] == [kept]
+        assert await machine.read(kept) == b"before D:"
+        with pytest.raises(NotFoundError):
+            await machine.read(volatile)
+        assert len(array._luns) == 2
+        assert await other.query() == []
+        await machine.provider.delete_snapshot(kept)
+        await machine.restart()
+        assert await machine.provider.query() == []
+
+    run(main, emit=events.append)
+
+    assert len([each for each in events if isinstance(each, SnapshotDeleted)]) == 1
+
+
+def test_what_waits_for_import_waits_over_a_restart() -> None:
+    async def main(ports: Ports) -> None:
+        machine, other, array = two_machines(ports)
+        await machine.add("D:")
+        (snapshot_id,) = await machine.create(TRANSPORTABLE | PERSISTENT)
+        await machine.restart()
+        (properties,) = await machine.provider.query()
+        assert properties.attributes & NOT_SURFACED
+        await other.import_snapshots(waiting(array))
+        assert await get(await other.open_snapshot(snapshot_id), "/file") == b"before D:"
+        await machine.restart()
+        assert await machine.provider.query() == []
+        assert await get(await other.open_snapshot(snapshot_id), "/file") == b"before D:"
 
     run(main)

@@ -549,7 +549,7 @@ def test_a_range_list_longer_than_a_block_is_continued() -> None:
     # Space in single blocks, nowhere two in a row: every extent is a range of its own.
     scene = DiffAreaScene(760 * BLOCK)
     scene.snapshot()
-    hold = scene.area._space
+    hold = scene.area.space
     at = hold.allocate(1500 * BLOCK)
     hold.free_blocks(range(at, at + 1500 * BLOCK, 2 * BLOCK))
 

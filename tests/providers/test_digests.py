@@ -180,3 +180,21 @@ def test_an_error_on_the_short_way_gives_up_the_shadow_copies_only() -> None:
     assert "copy-on-write failed" in store.lost
     assert scene.device.read(2 * BLOCK, 1) == b"y"
     assert [each.event_id for each in scene.events] == [14]
+
+
+def test_a_start_takes_no_side_car_block_for_free() -> None:
+    scene = DiffAreaScene(1200 * BLOCK)
+    store = scene.snapshot()
+    count = ENTRIES_PER_BLOCK + 1
+    scene.write(BLOCK, bytes(count * BLOCK))
+    scene.area.settle()
+    assert len(store.side_car.blocks) == 2
+    scene.restart()
+    scene.write((count + 2) * BLOCK, bytes(60 * BLOCK))
+    scene.area.settle()
+    scene.restart()
+
+    (store,) = scene.area.stack
+
+    assert len(store.side_car.digests) == count + 60
+    scene.check()

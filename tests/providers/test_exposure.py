@@ -25,6 +25,7 @@ from vss.errors import (
 from vss.ids import Guid
 from vss.ports import HostFiles
 from vss.simulation import MemoryFiles
+from vss_providers.exposed_name import POINTER_AT
 from vss_providers.exposure import MARKER, exposed_snapshot, take_away, write_out
 from vss_providers.images import ImageFile, export, open_volume
 
@@ -140,11 +141,49 @@ def test_only_persistent_shadow_copies_are_exposed_and_it_outlives_a_restart() -
         await machine.restart()
         (properties,) = await machine.provider.query()
         assert properties.attributes & 0x100000
+        assert properties.exposed_name == "X:"
+        await put(machine.volumes[0], "/file", b"x" * 300_000)
+        await machine.provider.set_exposed_name(snapshot_id, "/srv/other name ü")
+        await machine.restart()
+        (properties,) = await machine.provider.query()
+        assert properties.exposed_name == "/srv/other name ü"
+        assert await machine.read(snapshot_id) == b"before D:"
         await machine.provider.set_exposed_name(snapshot_id, "")
         (properties,) = await machine.provider.query()
         assert not properties.attributes & 0x100000
+        await machine.restart()
+        assert (await machine.provider.query())[0].exposed_name == ""
 
     on_machine(story)
+
+
+@pytest.mark.parametrize("damage", ["pointer", "block"])
+def test_a_damaged_name_is_none_and_costs_nothing_else(damage: str) -> None:
+    async def story(machine: Machine) -> None:
+        (snapshot_id,) = await machine.create()
+        await machine.provider.set_exposed_name(snapshot_id, "X:")
+        store = machine.provider.diff_area(machine.volumes[0]).stack[0]
+        if damage == "pointer":
+            machine.volumes[0].raw_store.write(store.side_car.blocks[0] + POINTER_AT, b"\x01")
+        else:
+            machine.volumes[0].raw_store.write(store.exposed.blocks[0], b"?")
+        await machine.restart()
+        (properties,) = await machine.provider.query()
+        assert properties.exposed_name == ""
+        assert await machine.read(snapshot_id) == b"before D:"
+
+    on_machine(story)
+
+
+def test_a_store_without_a_side_car_has_its_name_until_the_next_start() -> None:
+    scene = DiffAreaScene()
+    store = scene.snapshot()
+    store.side_car.blocks.clear()
+
+    store.set_exposed_name("X:")
+
+    assert store.exposed.name == "X:"
+    scene.check()
 
 
 def test_an_image_that_the_host_cannot_read_or_write_is_a_typed_error() -> None:

@@ -102,7 +102,7 @@ def test_persistent_shadow_copies_survive_a_restart_in_any_order_of_the_disks(or
         await machine.restart(order)
         for snapshot_id, content in contents.items():
             assert await machine.read(snapshot_id) == content
-        await machine.provider.revert(list(contents)[0])
+        await machine.provider.revert(next(iter(contents)))
         assert await get(machine.data.files, "/file") == b"before D:"
 
     on_two_volumes(story)
@@ -380,6 +380,44 @@ def test_a_damaged_storage_volume_is_named_when_it_is_attached() -> None:
         machine.provider = CopyOnWriteProvider(machine.ports)
         with pytest.raises(VolumeDamagedError, match="bitmap at offset"):
             await machine.provider.attach(machine.storage)
+
+    on_two_volumes(story)
+
+
+def test_a_damaged_store_is_named_and_nothing_is_changed() -> None:
+    async def story(machine: TwoVolumes) -> None:
+        await machine.create()
+        await machine.create()
+        await put(machine.data, "/file", b"x" * 100_000)
+        entry = machine.provider.diff_area(machine.data).stack[0].entry
+        header = machine.storage.raw_store.read(entry.header_offset, 16)
+        machine.storage.raw_store.write(entry.header_offset, bytes(16))
+        with pytest.raises(VolumeDamagedError, match=f"store header at offset {entry.header_offset:#x}"):
+            await machine.restart()
+        machine.storage.raw_store.write(entry.header_offset, header)
+        await machine.restart()
+        assert len(await machine.provider.query()) == 2
+        machine.storage.raw_store.write(entry.header_offset, bytes(16))
+        machine.data.raw_store.write(0x1E00, bytes(512))  # and now the volume knows nothing of it
+        await machine.restart()
+        assert StorageVolume.find(machine.storage) is None
+
+    on_two_volumes(story)
+
+
+def test_shadow_copies_that_are_not_to_last_are_stored_elsewhere_as_well() -> None:
+    async def story(machine: TwoVolumes) -> None:
+        (snapshot_id,) = await machine.create(VOLATILE)
+        await put(machine.data, "/file", b"x" * 100_000)
+        assert await machine.read(snapshot_id) == b"before D:"
+        storage = machine.provider._storage_volumes[machine.storage.volume_id]
+        (at, entry) = next(iter(storage._stores.values()))
+        machine.storage.raw_store.write(at + 128 + 48, bytes(8))  # its bitmap: that of no association
+        machine.provider.before_mount(None)
+        await machine.restart()
+        assert await machine.provider.query() == []
+        assert StorageVolume.find(machine.storage) is not None
+        assert entry.bitmap_offset
 
     on_two_volumes(story)
 

@@ -239,7 +239,7 @@ def test_a_revert_for_which_there_is_no_room_changes_nothing() -> None:
         area = machine.provider.diff_area(volume)
         area.set_maximum_size(area.used_bytes)
         before = volume.raw_store.read(BLOCK, SIZE - BLOCK)
-        taken = [area._space.allocate(BLOCK) for _ in range(area._space.free_bytes // BLOCK)]
+        taken = [area.space.allocate(BLOCK) for _ in range(area.space.free_bytes // BLOCK)]
         area.stack[0]._next = area.stack[0]._extent_end
 
         with pytest.raises(InsufficientStorageError):

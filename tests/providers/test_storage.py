@@ -192,7 +192,7 @@ def test_when_growing_fails_all_of_the_volume_go_and_volsnap_says_25() -> None:
         store.arm(StoreFault(StoreEffect.FULL, store.size_bytes, is_sticky=True))
         area = machine.provider.diff_area(volume)
         while area.stack:
-            area._space._runs.clear()
+            area.space._runs.clear()
             area.stack[-1]._next = area.stack[-1]._extent_end
             await put(volume, "/file", b"z" * BLOCK)
         assert await machine.provider.query() == []
@@ -355,5 +355,17 @@ def test_an_interrupted_revert_is_finished_on_the_image() -> None:
         erase_diff_area(volume.raw_store)
         await machine.restart()
         assert await machine.provider.query() == []
+
+    on_machine(story)
+
+
+def test_a_shadow_copy_keeps_what_its_volume_discards() -> None:
+    async def story(machine: Machine) -> None:
+        (volume,) = machine.volumes
+        at = await volume.files.locate("/file", 0)
+        (snapshot_id,) = await machine.create()
+        await volume.discard(at, 4096)
+        assert await volume.read(at, 4096) == bytes(4096)
+        assert await machine.read(snapshot_id) == b"before D:"
 
     on_machine(story)

@@ -320,7 +320,7 @@ def test_refusing_fails_waiting_writes_and_ends_the_hold() -> None:
         gate.refuse(VolumeError("again"))
         await ports.clock.sleep(20)
 
-    run(main)
+    run(main, unjudged="the gate is closed without the VolumeLost that a machine tells")
 
 
 def test_latency_delays_the_answer_not_the_change() -> None:

@@ -18,7 +18,9 @@ from vss.volumes.fault_store import FaultyStore, StoreEffect, StoreFault
 from vss.volumes.host_volume import HostFileSystem, HostVolume
 from vss.volumes.namespace import VolumeNamespace
 from vss.volumes.paths import join_path, parse_path, split_path
+from vss.volumes.planned_store import PlannedStore, planned_store
 from vss.volumes.power_loss import PowerLossState, UnsyncedWrite, power_loss_states
+from vss.volumes.store_log import RecordedStore, StoreState
 from vss.volumes.write_gate import NO_LATENCY, Latency, WriteGate
 
 __all__ = [
@@ -37,9 +39,12 @@ __all__ = [
     "ImageStore",
     "Latency",
     "MemoryStore",
+    "PlannedStore",
     "PowerLossState",
+    "RecordedStore",
     "StoreEffect",
     "StoreFault",
+    "StoreState",
     "UnsyncedWrite",
     "VolumeDevice",
     "VolumeNamespace",
@@ -49,6 +54,7 @@ __all__ = [
     "boot_record",
     "join_path",
     "parse_path",
+    "planned_store",
     "power_loss_states",
     "split_path",
     "volume_size_of",

@@ -10,6 +10,7 @@ and fails that write; a volume that was lost answers every access with ``VolumeE
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from vss.errors import BadStateError, InvalidArgumentError, VolumeError, VolumeReadError, VolumeWriteError
@@ -23,6 +24,8 @@ from vss.volumes.extent_file_system import ExtentFileSystem
 from vss.volumes.paths import check_volume_name
 from vss.volumes.planned_store import planned_store
 from vss.volumes.write_gate import NO_LATENCY, Latency, WriteGate
+
+_DISCARD_BYTES = 1 << 20
 
 
 class WriteFilter(Protocol):
@@ -69,6 +72,14 @@ class VolumeDevice:
             each.before_write(offset, len(data))
         self.is_dirty = True
         self._store.write(offset, data)
+
+    def discard(self, offset: int, length: int) -> None:
+        """Write zeros, filters first, wherever something else stands."""
+        check_range(self._name, self.size_bytes, offset, length, VolumeWriteError)
+        for at in range(offset, offset + length, _DISCARD_BYTES):
+            size = min(_DISCARD_BYTES, offset + length - at)
+            if self._store.read(at, size).count(0) != size:
+                self.write(at, bytes(size))
 
     def flush(self) -> None:
         """Flush the store where something was written since the last time."""
@@ -157,14 +168,25 @@ class BlockVolume(Volume):
 
     @classmethod
     def mount(
-        cls, ports: Ports, name: str, store: BlockStore, *, volume_id: Guid | None = None, latency: Latency = NO_LATENCY
+        cls,
+        ports: Ports,
+        name: str,
+        store: BlockStore,
+        *,
+        volume_id: Guid | None = None,
+        latency: Latency = NO_LATENCY,
+        before_mount: Callable[[BlockVolume], None] | None = None,
     ) -> BlockVolume:
         """Mount the volume that stands on ``store``; its id is the one it was formatted with unless another is given.
+
+        ``before_mount`` is given the volume while nothing is mounted on it.
 
         Raises:
             VolumeDamagedError: there is no file system, or it is damaged.
         """
         volume = cls(ports, name, store, volume_id=Guid(int=0), latency=latency)
+        if before_mount is not None:
+            before_mount(volume)
         volume.remount()
         volume.volume_id = volume.files.volume_id if volume_id is None else volume_id
         return volume
@@ -235,6 +257,16 @@ class BlockVolume(Volume):
         """Write ``data`` at ``offset``; waits while writes are held. Raises ``VolumeWriteError`` where that fails."""
         content = byte_view(data)
         await self._gate.pass_write(lambda: self._device.write(offset, content), len(content))
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Say that the bytes there matter no more: they read as zeros from now on, and shadow copies keep what they were.
+
+        Waits while writes are held, like a write. Nothing is written where zeros stand already, so that an image stays sparse.
+
+        Raises:
+            VolumeWriteError: outside the volume, or the device failed; part of it may be zeros.
+        """
+        await self._gate.pass_write(lambda: self._device.discard(offset, length), length)
 
     async def flush(self) -> None:
         """Make every block written so far durable. What the file system keeps in memory is ``files.sync``'s concern."""

@@ -163,9 +163,12 @@ class ExtentFileSystem:
             raise VolumeWriteError(f"path {path!r}: the file system is read-only")
         if not (create or exclusive):
             return self._opened(path, self._core.find_file, is_writable=write)
-        return await self.change(
+        opened: ExtentFile | None = await self.change(
             lambda: self._opened(path, lambda path: self._core.create_file(path, exclusive=exclusive), is_writable=True)
         )
+        if opened is None:  # the volume said that it was done and did nothing
+            raise VolumeWriteError(f"path {path!r}: the volume acknowledged that it was made, and it is not there")
+        return opened
 
     def _opened(self, path: str, find: Callable[[str], FileNode], *, is_writable: bool) -> ExtentFile:
         return ExtentFile(self, self._core, find(path), path, is_writable=is_writable)
