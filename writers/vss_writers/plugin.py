@@ -52,4 +52,7 @@ def vss_register_commands(registry: Registrar) -> None:
     registry.command("lab", "export", f"{commands}:export", help="Write a mailbox as mbox.")
     registry.command("lab", "dismount", f"{commands}:dismount", help="Dismount the store's databases.")
     registry.command("lab", "mount", f"{commands}:mount", help="Mount the store's databases.")
+    streaming = "vss_writers.exchange.streaming_commands"
+    registry.command("lab", "stream-backup", f"{streaming}:stream_backup", help="Back the store up page by page, at work.")
+    registry.command("lab", "stream-restore", f"{streaming}:stream_restore", help="Restore such a set, with hard recovery.")
     registry.command("", "eseutil", "vss_writers.ese.eseutil.command:command", help="The store's own tool.")

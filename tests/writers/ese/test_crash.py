@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.writers.ese.store_kit import (
     DATABASE,
+    LOGS,
     NOTES,
     add_table,
     body,
@@ -31,7 +32,10 @@ from tests.writers.ese.store_kit import (
 from vss_writers.ese.attached_database import Database, InstanceTable
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.instance import Instance
+from vss_writers.ese.log_checksum import LogState
+from vss_writers.ese.log_reader import judge_log
 from vss_writers.ese.memory_files import MemoryFileSystem
+from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.truncation import SnapshotKind
 from vss_writers.ese.verify import verify_database
 
@@ -58,9 +62,9 @@ class Run:
         return self.models[max(0, self.acknowledged) :]
 
 
-async def work(files: MemoryFileSystem, run: Run) -> None:
+async def work(files: MemoryFileSystem, run: Run, parameters: InstanceParameters = PARAMETERS) -> None:
     """Create a store and change it at random: rows of all sizes, rollbacks, detaches, backups."""
-    instance, database, table = await new_store(files, PARAMETERS)
+    instance, database, table = await new_store(files, parameters)
     run.acknowledged = 0
     for step in range(run.steps):
         await _change(instance, table, run, step)
@@ -126,9 +130,9 @@ async def until_power_loss(call: Coroutine[Any, Any, None]) -> bool:
     return True
 
 
-async def check(files: MemoryFileSystem, run: Run) -> None:
+async def check(files: MemoryFileSystem, run: Run, parameters: InstanceParameters = PARAMETERS) -> None:
     """Recover, compare, use, close, verify."""
-    instance = await open_instance(files, PARAMETERS)
+    instance = await open_instance(files, parameters)
     if run.acknowledged < 0:
         await _finish_creation(files, instance)
         return
@@ -231,5 +235,37 @@ def test_recovery_cut_at_each_of_its_effects_ends_in_the_same_rows() -> None:
             _, _, table = await reopen(again, PARAMETERS)
             assert await content(table) in run.possible
             await again.sync()
+
+    asyncio.run(main())
+
+
+def test_a_torn_generation_that_is_closed_is_mended_before_it_gets_its_archive_name() -> None:
+    """Power goes twice: while the End record is flushed, so that its sectors survive in part, and again during recovery."""
+
+    async def main() -> None:
+        run = Run(random.Random(4), 14)
+        parameters = small_parameters(cache_pages=20, log_file_size=16 * 1024, checkpoint_depth=5_000)
+        files = MemoryFileSystem()
+        torn: list[tuple[MemoryFileSystem, Run]] = []
+
+        def before_effect(kind: str, path: str) -> None:
+            if (kind, path) != ("sync", f"{LOGS}\\E00.log"):
+                return
+            for seed in range(60):
+                state = files.after_power_loss(random.Random(seed))
+                log = judge_log(state.read(path), path, may_be_torn=True)
+                if log.is_closed and log.scan.state is LogState.TORN:
+                    torn.append((state, Run(run.choices, run.steps, list(run.models), run.acknowledged)))
+
+        files.fail = before_effect
+        assert await until_power_loss(work(files, run, parameters))
+        assert torn
+        for state, then in torn[:3]:
+            for effect in range(10):
+                once = state.copy()
+                once.power_loss_at = effect
+                await until_power_loss(check(once, then, parameters))
+
+                await check(once.after_power_loss(True), then, parameters)
 
     asyncio.run(main())

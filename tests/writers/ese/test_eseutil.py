@@ -12,7 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.writers.ese.store_kit import add, add_table, content, new_store, open_instance, reopen, rows
+from tests.writers.ese.store_kit import Clock, add, add_table, body, content, new_store, open_instance, reopen, rows
+from vss_writers.ese.backup_set import RestoreTarget, restore_backup_set, write_backup_set
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.eseutil import command
 from vss_writers.ese.eseutil.command import EXIT_FAILURE, EXIT_MISMATCH, EXIT_NOT_FOUND, EXIT_USAGE, exit_code_of, parse
@@ -473,3 +474,176 @@ def test_small_words() -> None:
         1
     ].endswith("1-2 (0x1-0x2) - Surrogate")
     assert exit_code_of(JetError(JetCode.RequiredLogFilesMissing)) == EXIT_FAILURE
+
+
+# -- /cm, /cc ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def restored(tmp_path: Path) -> Path:
+    """A database put back from a streaming set, its logs in a temporary directory, later logs with the stopped instance."""
+    files = HostFileSystem()
+    database = str(tmp_path / "db.edb")
+
+    async def main() -> None:
+        instance, _, table = await new_store(files, parameters(tmp_path), path=database)
+        await add(instance, table, 0, 60)
+        await write_backup_set(instance, files, str(tmp_path / "set"), annotation="nightly", guids={database: "guid-1"})
+        await add(instance, table, 60, 60)
+        await instance.close()
+        target = RestoreTarget(str(tmp_path / "temporary"), may_overwrite=True)
+        await restore_backup_set(files, str(tmp_path / "set"), files, target, now=Clock(), is_last=False)
+
+    asyncio.run(main())
+    return tmp_path
+
+
+def rows_there(root: Path) -> dict[int, bytes]:
+    async def main() -> dict[int, bytes]:
+        instance, _, table = await reopen(HostFileSystem(), parameters(root), path=str(root / "db.edb"))
+        found = await content(table)
+        await instance.close()
+        return found
+
+    return asyncio.run(main())
+
+
+def test_cm_prints_the_environment(restored: Path) -> None:
+    result = eseutil("/cm", restored / "temporary")
+    assert result.exit_code == 0
+    labels_in_order(
+        result.output,
+        [
+            f"Restore Log Path: {restored / 'temporary'}",
+            "Annotation: nightly",
+            "Server:",
+            "Backup Instance: E00",
+            "Target Instance: E00",
+            "Restore Instance System Path:",
+            f"Restore Instance Log Path: {restored / 'logs'}",
+            "Databases: 1 database(s)",
+            "Database Name: db.edb",
+            "GUID: guid-1",
+            f"Source Files: {restored / 'db.edb'}",
+            f"Destination Files: {restored / 'db.edb'}",
+            "Log files range: E00",
+            "Last Restore Time: 01/01/2007",
+            "Recover Status: recoverNotStarted",
+            "Recover Error: 0x00000000",
+            "Recover Time: 00/00/1900 00:00:00",
+        ],
+    )
+    data = data_of(eseutil("-cm", restored / "temporary", "--json"))
+    assert data["status"] == "recoverNotStarted"
+    assert data["databases"][0]["guid"] == "guid-1"
+    assert eseutil("/cm", restored).exit_code == EXIT_NOT_FOUND
+
+
+def test_cc_replays_the_set_and_then_the_logs_of_the_instance(restored: Path) -> None:
+    data = data_of(eseutil("/cc", restored / "temporary", "/k", "--json"))
+    assert data["played_forward_last"] > data["generation_last"]
+    assert "recoverEnded" in eseutil("/cm", restored / "temporary").output
+    assert eseutil("/cc", restored / "temporary").exit_code == 0
+    assert not list((restored / "temporary").iterdir())
+    assert rows_there(restored) == rows(0, 120)
+
+
+def test_cc_without_a_target_stops_at_the_end_of_the_set(restored: Path) -> None:
+    result = eseutil("/cc", restored / "temporary", "/t")
+    assert result.exit_code == 0
+    assert "Restore without a target instance" in result.output
+    assert "Played forward" not in result.output
+    shutil.rmtree(restored / "logs")
+    assert rows_there(restored) == rows(0, 60)
+
+
+def test_cc_plays_logs_from_elsewhere(restored: Path) -> None:
+    (restored / "logs").rename(restored / "elsewhere")
+    result = eseutil("/cc", restored / "temporary", "/t", "/f", restored / "elsewhere")
+    assert "Played forward from:" in result.output
+    (restored / "elsewhere").rename(restored / "logs")
+    assert rows_there(restored) == rows(0, 120)
+
+
+def test_cc_refuses_and_the_environment_remembers(restored: Path) -> None:
+    first = min((restored / "temporary").glob("E00*.log"))
+    first.unlink()
+    result = eseutil("/cc", restored / "temporary")
+    assert result.exit_code == EXIT_FAILURE
+    assert "JET_errStartingRestoreLogTooHigh" in result.output or "JET_errMissingRestoreLogFiles" in result.output
+    assert "Recover Error: -55" in eseutil("/cm", restored / "temporary").output
+
+
+# -- /p, /d --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    """A cleanly closed database in which most rows were deleted."""
+    path = tmp_path / "db.edb"
+
+    async def main() -> None:
+        instance, _, table = await new_store(HostFileSystem(), parameters(tmp_path), path=str(path))
+        async with instance.transaction() as transaction:
+            for number in range(800):
+                await table.insert(transaction, {"Id": number, "Body": body(number)})
+        async with instance.transaction() as transaction:
+            for number in range(780):
+                await table.delete(transaction, table.key("ById", number))
+        await instance.close()
+
+    asyncio.run(main())
+    return path
+
+
+def test_d_makes_the_file_smaller(clean: Path) -> None:
+    before = clean.stat().st_size
+    result = eseutil("/d", clean, "/b", clean.parent / "copy.edb")
+    assert result.exit_code == 0
+    assert "Table Notes: 20 rows" in result.output
+    assert clean.stat().st_size < before == (clean.parent / "copy.edb").stat().st_size
+    assert data_of(eseutil("/k", clean, "--json"))["ok"]
+    assert rows_there(clean.parent) == rows(780, 20)
+    assert eseutil("/d", clean, "/b", clean.parent / "copy.edb").exit_code == EXIT_FAILURE
+
+
+def test_d_can_leave_the_new_file_beside_the_old_one(clean: Path) -> None:
+    data = data_of(eseutil("/d", clean, "/p", "/t", clean.parent / "new.edb", "--json"))
+    assert data["result"] == str(clean.parent / "new.edb")
+    assert data["size_after"] < data["size_before"] == clean.stat().st_size
+
+
+def test_p_keeps_what_it_can_and_says_what_is_lost(clean: Path) -> None:
+    signature = data_of(eseutil("/mh", clean, "--json"))["signature"]
+    blank = bytes(4096)
+    pages = [
+        number for number in range(20, clean.stat().st_size // 4096) if clean.read_bytes()[number * 4096 :][:4096] != blank
+    ]
+    for number in pages[-3:]:
+        flip(clean, number * 4096 + 500)
+        flip(clean, number * 4096 + 900)
+    result = eseutil("/p", clean)
+    assert result.exit_code == 0
+    assert "Event 500: a page is lost" in result.output
+    assert "Take a full backup now" in result.output
+    header = data_of(eseutil("/mh", clean, "--json"))
+    assert header["repair_count"] == 1
+    assert header["signature"] != signature
+    data = data_of(eseutil("/p", clean, "--json"))
+    assert not data["has_losses"]
+    assert data_of(eseutil("/mh", clean, "--json"))["repair_count"] == 2
+
+
+def test_p_without_headers_and_many_losses(clean: Path) -> None:
+    data = bytearray(clean.read_bytes())
+    data[: 2 * 4096] = bytes(2 * 4096)
+    for number in range(60):
+        data[-4096 * (number + 1) + 500] ^= 3
+        data[-4096 * (number + 1) + 1500] ^= 3
+    clean.write_bytes(bytes(data))
+    result = eseutil("/p", clean)
+    assert result.exit_code == 0
+    assert "and" in result.output
+    assert eseutil("/p", clean.parent / "no.edb").exit_code == EXIT_NOT_FOUND
+    clean.write_bytes(clean.read_bytes()[:8] + b"\x21" + clean.read_bytes()[9:4096] * 2)
+    assert eseutil("/p", clean).exit_code != 0

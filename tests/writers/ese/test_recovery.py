@@ -629,6 +629,94 @@ def test_another_log_size_is_refused() -> None:
     assert caught.value.code == JetCode.LogFileSizeMismatch
 
 
+def test_another_log_size_after_a_clean_end_says_that_the_databases_are_consistent() -> None:
+    files = memory()
+
+    async def main() -> None:
+        instance, _, _ = await new_store(files)
+        await instance.close()
+
+    asyncio.run(main())
+    with pytest.raises(JetError) as caught:
+        asyncio.run(recover_files(files, small_parameters(log_file_size=65536)))
+    assert caught.value.code == JetCode.LogFileSizeMismatchDatabasesConsistent
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_the_last_generation_ends_a_stream(is_clean: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = memory()
+
+    async def main() -> int:
+        instance, _, table = await new_store(files)
+        await add(instance, table, 0, 120)
+        generation = instance.generation
+        if is_clean:
+            await instance.close()
+        else:
+            instance.abandon()
+        return generation
+
+    newest = asyncio.run(main())
+    monkeypatch.setattr("vss_writers.ese.lost_logs.GENERATION_MAX", newest + 1)
+    if is_clean:
+        with pytest.raises(JetError) as caught:
+            asyncio.run(recover_files(files))
+        assert caught.value.code == JetCode.LogSequenceEndDatabasesConsistent
+    else:
+        asyncio.run(recover_files(files))
+
+
+def waypoint_crash() -> tuple[MemoryFileSystem, DatabaseHeader]:
+    """A store that may lose its two newest generations, some generations after its last write of pages, gone in a crash."""
+    files = memory()
+
+    async def main() -> DatabaseHeader:
+        instance, database, table = await new_store(files, small_parameters(waypoint_generations=2))
+        await add(instance, table, 0, 200)
+        await instance.stream.flush()
+        instance.abandon()
+        return database.header
+
+    header = asyncio.run(main())
+    assert header.generation_max_committed == header.generation_max_required + 2
+    return files, header
+
+
+def _of(generation: int, newest: int) -> str:
+    return f"{LOGS}\\E00.log" if generation == newest else f"{LOGS}\\E00{generation:08X}.log"
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 2])
+def test_damage_beyond_the_waypoint_can_be_accepted_and_damage_before_it_cannot(beyond: int) -> None:
+    files, header = waypoint_crash()
+    newest = header.generation_max_committed
+    damaged = _of(header.generation_max_required + beyond, newest)
+    files.flip(damaged, 4096 + 512 * 2 + 7)
+    events: list[EngineEvent] = []
+    before = {path: files.read(path) for path in files.paths()}
+    parameters = small_parameters(waypoint_generations=2)
+    with pytest.raises(JetError) as caught:
+        asyncio.run(recover_files(files, parameters, events=events))
+    assert caught.value.code == (JetCode.CommittedLogFileCorrupt if beyond else JetCode.LogFileCorrupt)
+    assert (525 in event_ids(events)) == bool(beyond)
+    if not beyond:
+        with pytest.raises(JetError):
+            asyncio.run(recover_files(files, parameters, accept_lost_logs=True))
+        return
+    assert {path: files.read(path) for path in files.paths()} == before, "a refusal changes nothing"
+    report = asyncio.run(recover_files(files, parameters, events=events, accept_lost_logs=True))
+    assert {526, 498} <= set(event_ids(events))
+    assert report.generation_last == header.generation_max_required + beyond - 1
+
+    async def main() -> dict[int, bytes]:
+        _, _, table = await reopen(files, parameters)
+        return await content(table)
+
+    found = asyncio.run(main())
+    assert found == rows(0, len(found))
+    assert 0 < len(found) < 200
+
+
 def test_a_page_of_the_past_and_one_of_the_future_are_noticed() -> None:
     for is_old, code in ((True, JetCode.DbTimeTooOld), (False, JetCode.DbTimeTooNew)):
         files, events = crashed(), list[EngineEvent]()

@@ -106,3 +106,8 @@ def test_nothing_that_somebody_needs_ever_goes(
         assert found.remove_last < min(checkpoint, copied)
         if kind is SnapshotKind.FULL:
             assert all(found.remove_last < high for high in others)
+
+
+def test_what_builds_on_an_earlier_full_backup_and_what_deletes_logs() -> None:
+    assert [kind for kind in SnapshotKind if kind.is_incremental] == [SnapshotKind.INCREMENTAL, SnapshotKind.DIFFERENTIAL]
+    assert [kind for kind in SnapshotKind if kind.truncates] == [SnapshotKind.FULL, SnapshotKind.INCREMENTAL]

@@ -1,9 +1,9 @@
 """A streaming backup set in a directory: writing one from a running instance, and restoring one for hard recovery.
 
-A set holds the copied databases (with trailer), the closed logs, in the older profile the patch files, and a ``restore.env`` that
-is written as the last: a directory without one is no set. Restoring puts databases where they belong and everything else into a
-temporary directory that is none of the production paths. A set of logs only is put beside those of the sets before it; hard
-recovery runs once, when the set is said to be the last.
+A set holds the copied databases (with trailer), the closed logs, in the older profile the patch files, and a ``restore.env``
+that is written as the last: a directory without one is no set. Restoring puts databases where they belong and everything else
+into a temporary directory that is none of the production paths. A set of logs only is put beside those of the sets before it;
+hard recovery runs once, when the set is said to be the last.
 
 Sources: published engine, backup.cxx; Exchange documentation on restore.env and "last restore set".
 """
@@ -195,9 +195,9 @@ async def restore_backup_set(
     """Restore a set, and run hard recovery where it is the last one of the chain; return what recovery did, else None.
 
     Raises:
-        JetError: ``InvalidParameter`` where the temporary directory is a production path; ``MissingFullBackup`` for a set of logs
-            without the databases before it; ``RestoreInProgress`` where hard recovery has begun there, or other databases wait
-            there; ``DatabaseDuplicate`` for a database that may not be overwritten; what ``with_more_logs`` and
+        JetError: ``InvalidParameter`` where the temporary directory is a production path; ``MissingFullBackup`` for a set of
+            logs without the databases before it; ``RestoreInProgress`` where hard recovery has begun there, or other databases
+            wait there; ``DatabaseDuplicate`` for a database that may not be overwritten; what ``with_more_logs`` and
             ``recover_restored`` raise.
     """
     found = await read_environment(source, set_directory)

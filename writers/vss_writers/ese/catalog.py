@@ -8,6 +8,8 @@ Sources: published engine, _cat.cxx (columns, fixed pages and object ids, row co
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vss_writers.ese.catalog_rows import rows_of, schema_from_rows
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.layout import (
@@ -200,6 +202,33 @@ class Catalog:
         if any(column.is_long for column in columns):
             long_value_objid, long_value_fdp = await self._create_child(space, PageFlag.LONG_VALUE)
         return TableSchema(definition.name, objid, extent.first, columns, tuple(indexes), long_value_objid, long_value_fdp)
+
+    async def create_like(self, schema: TableSchema) -> TableSchema:
+        """Create an empty table with the columns and indexes of another database's, ids of columns and flags kept."""
+        async with self._access.macro():
+            objid = self._access.next_objid()
+            parent = await Space.open(self._access, PAGE_DATABASE_ROOT)
+            extent = await parent.take_extent(FDP_PAGES)
+            space = await create_space(self._access, extent, objid, PAGE_DATABASE_ROOT)
+            indexes: list[Index] = []
+            for index in schema.indexes:
+                place = (objid, extent.first)
+                if not index.is_primary:
+                    place = await self._create_child(space, index_kind(index.is_unique))
+                indexes.append(replace(index, objid=place[0], fdp=place[1]))
+            long_values = (0, 0)
+            if schema.long_value_fdp:
+                long_values = await self._create_child(space, PageFlag.LONG_VALUE)
+            made = replace(
+                schema,
+                objid=objid,
+                fdp=extent.first,
+                indexes=tuple(indexes),
+                long_value_objid=long_values[0],
+                long_value_fdp=long_values[1],
+            )
+            await self.describe(made, FDP_PAGES, 80)
+        return made
 
     async def _create_child(self, space: Space, kind: PageFlag) -> tuple[int, int]:
         objid = self._access.next_objid()

@@ -1,6 +1,6 @@
 """The logs of a hard recovery: the restored range, then those of other directories as far as they follow on it.
 
-Restored logs have to be one whole, undamaged sequence: −557 (event 435) for a missing one, −555 (433) for one of another stream,
+Restored logs have to be one whole, undamaged sequence: −557 (event 435) for a missing one, −555 (433) for another stream,
 −556 (434) for one that does not follow, −570 or −573 (460, 463) for a torn or damaged one. Logs that are played afterwards only
 have to follow on them: −610 (436) for another stream, −611 (437) for a gap, −571 or −574 (461, 464) for damage; the newest of
 them may end anywhere.
@@ -69,7 +69,7 @@ class HardLogs:
             JetError: for a log that is damaged or does not follow on the one before.
         """
         previous: LogHeader | None = None
-        for generation in range(self.environment.generation_low, max(self.following, default=self.highest) + 1):
+        for generation in range(self.lowest, max(self.following, default=self.highest) + 1):
             log = await self._load(generation)
             self._check(log, generation, previous)
             previous = log.header
@@ -153,9 +153,8 @@ async def load_hard_logs(
     base = environment.base_name
     there = (await list_logs(files, directory, base)).archived
     wanted = range(environment.generation_low, environment.generation_high + 1)
-    missing = [
-        generation for generation in wanted if there and min(there) < generation < max(there) and generation not in there
-    ]
+    inner = range(min(there, default=0), max(there, default=0))
+    missing = [generation for generation in wanted if generation in inner and generation not in there]
     if missing or not there:
         path = join_path(directory, archived_log_name(base, missing[0] if missing else environment.generation_low))
         problem = _problem(435, JetCode.MissingRestoreLogFiles, "a restored log is missing", path)
@@ -196,7 +195,7 @@ async def _add_following(
 
 
 def range_problem(logs: HardLogs, header: DatabaseHeader, path: str, low: int, high: int) -> LogProblem | None:
-    """Say why the restored logs do not suffice for a database that needs generations ``low`` to ``high``; None where they do."""
+    """Why the restored logs do not suffice for a database that needs generations ``low`` to ``high``, or None."""
     if header.log_signature != logs.environment.log_signature:
         return _problem(*_SIGNATURE[True], "the restored logs are of another log stream than the database", path)
     if logs.lowest > low:

@@ -18,6 +18,7 @@ import random as random_module
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 from vss_writers.ese.attached_database import Database, attached_header, detached_header
 from vss_writers.ese.buffer import BufferedPages
@@ -29,6 +30,7 @@ from vss_writers.ese.database_file import (
     read_database_header,
 )
 from vss_writers.ese.database_format import create_database
+from vss_writers.ese.database_recovery import recover_database
 from vss_writers.ese.database_slots import check_attachable, check_new_path, find_database, free_slot
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
@@ -36,13 +38,13 @@ from vss_writers.ese.files import FileSystem
 from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import OBJID_LAST_SYSTEM, DatabaseState
 from vss_writers.ese.log_file import NOWHERE, LogHeader
-from vss_writers.ese.log_preparation import StreamOwner, make_reserve_logs
+from vss_writers.ese.log_preparation import StreamOwner, make_reserve_logs, report_halt
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import AttachDatabase, CreateDatabase, DetachDatabase, Init2, Terminate2
 from vss_writers.ese.log_stream import LogStream
 from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.parameters import InstanceParameters
-from vss_writers.ese.recovery import Recovery, recover_database
+from vss_writers.ese.recovery import Recovery
 from vss_writers.ese.recovery_report import RecoveryOptions, RecoveryReport
 from vss_writers.ese.shielding import uninterrupted
 from vss_writers.ese.snapshot import Snapshots
@@ -257,6 +259,10 @@ class Instance:
         """
         self.check_running()
         header = await read_database_header(self.files, path, self.emit)
+        if header.full_current:
+            text = "a database from a backup set cannot be attached before hard recovery"
+            self.emit(EngineEvent(619, text, Severity.ERROR, path))
+            raise JetError(JetCode.SoftRecoveryOnBackupDatabase, path=path)
         check_attachable(self.databases, path, header, self.parameters.page_size)
         async with self.writer:
             self.check_running()
@@ -282,8 +288,6 @@ class Instance:
         return database
 
     async def _bring_forward(self, path: str, header: DatabaseHeader) -> None:
-        if header.full_current.generation_low and not header.full_current.generation_high:
-            raise JetError(JetCode.SoftRecoveryOnBackupDatabase, path=path)
         if header.log_signature != self.signature or header.state is not DatabaseState.DIRTY_SHUTDOWN:
             detail = f"state {header.state}, logs of this stream cannot help"
             raise JetError(JetCode.DatabaseDirtyShutdown, detail, path=path)
@@ -382,6 +386,7 @@ class Instance:
             is_out_of_space=self.parameters.is_out_of_space,
             on_low_space=self._out_of_log_space,
             at_site=self.parameters.at_site,
+            on_halt=partial(report_halt, self.emit, self.parameters.log_directory),
         )
 
     async def _new_generation(self, header: LogHeader) -> None:

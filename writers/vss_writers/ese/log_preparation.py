@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
+from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, FileSystem, join_path
 from vss_writers.ese.header import LogPosition, LogTime, Signature
 from vss_writers.ese.log_checksum import FILL_SECTOR
@@ -53,6 +55,7 @@ class StreamOwner:
         is_out_of_space: tells a full disk from other errors.
         on_low_space: called when a reserve log had to be used.
         at_site: what stands at the named sites.
+        on_halt: told what stopped the stream for good.
     """
 
     now: Callable[[], LogTime]
@@ -62,6 +65,7 @@ class StreamOwner:
     is_out_of_space: Callable[[BaseException], bool]
     on_low_space: Callable[[str], None]
     at_site: AtSite = just_do
+    on_halt: Callable[[JetError], None] = lambda error: None
 
 
 def next_header(
@@ -121,3 +125,10 @@ async def make_reserve_logs(files: FileSystem, directory: str, base: str, file_s
         path = join_path(directory, reserve_log_name(base, number))
         if not await files.exists(path):
             await fill_log(files, path, file_size)
+
+
+def report_halt(on_event: EventSink, directory: str, error: JetError) -> None:
+    """Tell that nothing is logged any more: 429 for a full disk, 408 for any other failure, then 492."""
+    event_id = 429 if error.code is JetCode.LogDiskFull else 408
+    on_event(EngineEvent(event_id, f"a log cannot be written: {error}", Severity.ERROR, error.path or directory))
+    on_event(EngineEvent(492, "the log stream is halted", Severity.ERROR, directory))

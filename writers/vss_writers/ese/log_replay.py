@@ -36,7 +36,11 @@ async def replay(
     for generation in range(scope.generation_first, scope.generation_last + 1):
         is_last = generation == scope.generation_last
         log = last if is_last else await load_closed(files, logs, generation, on_event, parameters.at_site)
-        check_sequence(log.header, log.path, scope.signature, generation, parameters.log_file_size, previous)
+        try:
+            check_sequence(log.header, log.path, scope.signature, generation, parameters.log_file_size, previous)
+        except JetError as error:
+            on_event(EngineEvent(_MISPLACED.get(error.code, 440), f"a log cannot be used: {error}", Severity.ERROR, log.path))
+            raise
         if previous is None:
             await redo.begin(log.header.attachments)
         for position, record in log.records:
@@ -44,6 +48,14 @@ async def replay(
         on_event(EngineEvent(301, f"generation {generation:#x} was replayed", path=log.path))
         previous = log.header
     redo.end_of_logs()
+
+
+_MISPLACED = {
+    JetCode.BadLogSignature: 457,
+    JetCode.LogGenerationMismatch: 458,
+    JetCode.InvalidLogSequence: 458,
+}
+"""Events of logs that are whole but not the expected ones; 440 for any other."""
 
 
 async def load_last(files: FileSystem, logs: LogDirectory, on_event: EventSink, at_site: AtSite = just_do) -> LoadedLog:
@@ -92,6 +104,8 @@ async def _load(files: FileSystem, path: str, on_event: EventSink, at_site: AtSi
     except JetError as error:
         if error.code is JetCode.LogFileCorrupt:
             on_event(EngineEvent(465, f"a log is damaged: {error}", Severity.ERROR, path))
+        elif error.code is JetCode.BadLogVersion:
+            on_event(EngineEvent(411, f"a log has another format: {error}", Severity.ERROR, path))
         raise
     except Exception as error:
         on_event(EngineEvent(455, f"a log cannot be read: {error}", Severity.ERROR, path))

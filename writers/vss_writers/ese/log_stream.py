@@ -194,12 +194,15 @@ class LogStream:
         try:
             return await work
         except JetError as error:
-            self._error = error
-            raise
+            raise self._halt(error) from error.__cause__
         except Exception as error:
             code = JetCode.LogDiskFull if self._owner.is_out_of_space(error) else JetCode.LogWriteFail
-            self._error = JetError(code, str(error), path=self._file.path)
-            raise self._error from error
+            raise self._halt(JetError(code, str(error), path=self._file.path)) from error
+
+    def _halt(self, error: JetError) -> JetError:
+        self._error = error
+        self._owner.on_halt(error)
+        return error
 
     async def _write_out(self) -> None:
         self._check_running()
@@ -342,9 +345,7 @@ async def begin_generation(
 
 async def open_stream(files: FileSystem, parameters: StreamParameters, owner: StreamOwner, log: LoadedLog) -> LogStream:
     """Go on at the end of the current log; a torn tail is cut off first, by writing the log anew and renaming it."""
-    await remove_left_overs(files, parameters)
-    if not log.scan.is_tail_clean or log.scan.state is not LogState.WHOLE:
-        await _write_repaired(files, parameters, owner, log)
+    await mend_tail(files, parameters, owner, log)
     opening = partial(files.open, log.path, write=True)
     file = await owner.at_site("log.open", opening, file=log.path, gen=str(log.header.generation))
     stream = LogStream(files, parameters, owner, log.header, file)
@@ -354,6 +355,13 @@ async def open_stream(files: FileSystem, parameters: StreamParameters, owner: St
             stream.seal_tail()  # as the repaired file was written
         stream.mark_flushed()
     return stream
+
+
+async def mend_tail(files: FileSystem, parameters: StreamParameters, owner: StreamOwner, log: LoadedLog) -> None:
+    """Cut a torn tail off the newest log, whatever name it is to bear: only the newest may have one."""
+    await remove_left_overs(files, parameters)
+    if not log.scan.is_tail_clean or log.scan.state is not LogState.WHOLE:
+        await _write_repaired(files, parameters, owner, log)
 
 
 async def _write_repaired(files: FileSystem, parameters: StreamParameters, owner: StreamOwner, log: LoadedLog) -> None:

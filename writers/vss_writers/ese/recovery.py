@@ -6,7 +6,8 @@ generation, size, creation time of its predecessor) before its records are redon
 every database is detached cleanly, all of it logged; a crash anywhere in between leaves files that recover to the same state.
 
 Roll-forward after a restore is the same procedure: restored closed logs and the later ones still in the log directory are
-one sequence. ``recover`` does it offline, ``Instance.open`` while starting, ``recover_database`` for a running instance.
+one sequence. ``recover`` does it offline, ``Instance.open`` while starting; ``database_recovery`` does it for one database of
+a running instance.
 
 Sources: published engine, log.cxx (ErrLGSoftStart), logredo.cxx.
 """
@@ -32,8 +33,9 @@ from vss_writers.ese.log_preparation import StreamOwner, StreamParameters
 from vss_writers.ese.log_reader import LoadedLog, LogDirectory, list_logs, read_log_header
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import DetachDatabase, RecoveryUndo2, Terminate2
-from vss_writers.ese.log_replay import load_last, replay
-from vss_writers.ese.log_stream import LogStream, begin_generation, open_stream
+from vss_writers.ese.log_replay import replay
+from vss_writers.ese.log_stream import LogStream, begin_generation, mend_tail, open_stream
+from vss_writers.ese.lost_logs import refuse_unusable_stream, remove_lost, usable_logs
 from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.recovery_report import RecoveredDatabase, RecoveryOptions, RecoveryReport, make_report
@@ -115,12 +117,23 @@ class Recovery:
         checkpoint = await self._read_checkpoint(signature)
         paths, headers = await self._known_databases(checkpoint, last_header)
         first = await self._first_generation(logs, last_header, checkpoint, headers)
-        last = await load_last(self._files, logs, self._on_event, self._parameters.at_site)
+        usable = await usable_logs(
+            self._files,
+            self._parameters,
+            logs,
+            last_header,
+            headers,
+            self._on_event,
+            accept_loss=self._options.accept_lost_logs,
+        )
+        logs, last = usable.logs, usable.last
+        refuse_unusable_stream(last, self._parameters.log_file_size)
         self._on_event(EngineEvent(300, f"recovery begins at generation {first:#x}", values=(("generation", first),)))
         redo, first = await self._redo_all(logs, last, paths, first)
         self._redo = redo
         try:
             ignored = self._check_attached(redo)
+            await remove_lost(self._files, usable, self._parameters.at_site, self._on_event)
             stream = await self._open_stream(logs, last, signature)
             await self._finish(stream, redo)
         finally:
@@ -239,7 +252,7 @@ class Recovery:
                 if not (is_missing and self._options.ignore_missing):
                     raise database.problem
                 ignored.append(database.path)
-            elif not database.is_active:
+            elif not database.is_active and not redo.is_at_end(database):
                 detail = "the file is newer than the end of the logs"
                 raise JetError(JetCode.ConsistentTimeMismatch, detail, path=database.path)
         return ignored
@@ -320,7 +333,8 @@ class Recovery:
         if logs.current is None:
             return await begin_generation(self._files, parameters, self._owner(), last.header)
         if last.is_closed:
-            # The crash came between the End record and the renaming.
+            # The crash came between the End record and the renaming; an archived log may not be torn any more.
+            await mend_tail(self._files, parameters, self._owner(), last)
             archived = archived_log_name(parameters.base, last.header.generation)
             await self._files.rename(logs.current, join_path(parameters.directory, archived))
             return await begin_generation(self._files, parameters, self._owner(), last.header)
@@ -338,58 +352,3 @@ def generation_needed(header: DatabaseHeader, signature: Signature) -> int:
     if header.state is DatabaseState.DIRTY_SHUTDOWN:
         return header.generation_min_required
     return header.consistent_position.generation
-
-
-async def recover_database(
-    files: FileSystem,
-    parameters: InstanceParameters,
-    path: str,
-    stream: LogStream,
-    *,
-    now: Callable[[], datetime],
-    on_event: EventSink,
-) -> RecoveryReport:
-    """Bring one dirty database to the end of a running stream, whose records are flushed, and mark it clean there.
-
-    Raises:
-        JetError: the refusals; other databases of the instance are not touched.
-    """
-    header = await read_database_header(files, path, ignore_events)
-    logs = await list_logs(files, parameters.log_directory, parameters.base_name)
-    signature = stream.header.signature
-    lowest = logs.lowest if logs.lowest is not None else stream.generation
-    last = await load_last(files, logs, on_event, parameters.at_site)
-    scope = RedoScope(
-        signature=signature,
-        generation_first=max(lowest, header.generation_min_required),
-        logs_end=last.end_position,
-        page_size=parameters.page_size,
-        paths={header.signature: path},
-        only=(header.signature,),
-        cache_pages=parameters.cache_pages,
-    )
-    guard = PageGuard(files, parameters.guard_path)
-    redo = Redo(
-        files,
-        guard,
-        scope,
-        now=lambda: LogTime.of(now().replace(tzinfo=None)),
-        on_event=on_event,
-        is_out_of_space=parameters.is_out_of_space,
-        at_site=parameters.at_site,
-    )
-    try:
-        await replay(files, parameters, logs, last, scope, redo, on_event)
-        database = redo.find(header.signature)
-        if database is None:
-            raise JetError(JetCode.ConsistentTimeMismatch, "the logs do not mention the database", path=path)
-        if database.problem is not None:
-            raise database.problem
-        if database.is_active:
-            await redo.close_cleanly(database, stream.position)
-        elif not database.header.is_clean:
-            raise JetError(JetCode.ConsistentTimeMismatch, "the file is newer than the end of the logs", path=path)
-    finally:
-        await redo.release()
-    recovered = (RecoveredDatabase(path, database.header.consistent_position),)
-    return make_report(scope.generation_first, last, redo.counts, recovered, ())

@@ -126,6 +126,10 @@ class Redo:
         """The database with this signature, if the logs mentioned it."""
         return self._known.get(signature)
 
+    def is_at_end(self, database: RedoDatabase) -> bool:
+        """Whether a file is clean exactly as of the end of the logs, as hard recovery with these logs leaves it."""
+        return database.header.is_clean and self._consistent(database.header) == self._scope.logs_end
+
     def refused_headers(self) -> list[DatabaseHeader]:
         """Headers of databases that could be opened but not brought forward from here."""
         return [

@@ -1,7 +1,7 @@
 """``restore.env``: what a restore into a temporary directory has to know to run hard recovery there, and how far it got.
 
-The vendor's layout is not public; the name is theirs, the layout ours: a first line with a magic word and the CRC-32 of the rest,
-the rest one JSON object. It is always replaced as a whole, so it is of one moment.
+The vendor's layout is not public; the name is theirs, the layout ours: a first line with a magic word and a CRC-32 of
+the rest, which is one JSON object. It is always replaced as a whole, so it is of one moment.
 
 Sources: eseutil documentation, "/cm" (the fields); exchange backup documentation (restore environment).
 """

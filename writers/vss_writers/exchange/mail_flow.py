@@ -19,12 +19,14 @@ import msgspec
 from vss.errors import BadStateError, ConfigurationError, NotFoundError, VssError
 from vss.plugins.hosts import WorkloadHost
 from vss.ports import NANOSECONDS
+from vss_writers.exchange.deleted_items import DeletedItem, DeletedItems
 from vss_writers.exchange.mailboxes import Mailboxes
 from vss_writers.exchange.writer import ExchangeWriter
 
 T = TypeVar("T")
 
 FOLDER_NAMES = ("Inbox", "Archive", "Deleted Items")
+_OPERATIONS_PER_PURGE = 25
 _WORDS = (
     *("backup", "budget", "checkpoint", "clone", "coordinator", "database", "delivery", "disk", "freeze", "generation"),
     *("index", "journal", "ledger", "log", "mailbox", "meeting", "minutes", "page", "provider", "quarter", "recovery"),
@@ -60,7 +62,7 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     """An operation that nobody knows the outcome of.
 
     Attributes:
-        kind: ``deliver``, ``move`` or ``delete``.
+        kind: ``deliver``, ``move``, ``delete``, ``recover`` or ``purge``.
         database: where.
         message: the message, 0 for one that was being delivered.
         folder: where a message was being moved.
@@ -81,6 +83,8 @@ class MailFlowState(msgspec.Struct):
     messages: dict[str, dict[int, Told]] = {}
     folders: dict[str, dict[str, int]] = {}
     in_doubt: list[Doubt] = []
+    deleted: dict[str, dict[int, Told]] = {}
+    """Messages that were deleted and can still be recovered, where the store retains them."""
 
 
 class MailFlow:
@@ -96,6 +100,8 @@ class MailFlow:
         self._record = MailFlowState()
         self._stop = asyncio.Event()
         self._failures = 0
+        self._deleted_items = DeletedItems(mailboxes.group)
+        self._retains = bool(mailboxes.group.options.deleted_item_retention_days)
 
     @property
     def _random(self) -> random.Random:
@@ -139,9 +145,14 @@ class MailFlow:
             await self._deliver(database)
         elif kind < 0.85:
             await self._move(database, self._random.choice(sorted(known)))
+        elif kind >= 0.96 and self._record.deleted.get(database):
+            await self._recover(database, self._random.choice(sorted(self._record.deleted[database])))
         else:
             await self._delete(database, self._random.choice(sorted(known)))
         self._record.operations += 1
+        if self._retains and self._record.operations % _OPERATIONS_PER_PURGE == 0:
+            for each in self._databases:
+                await self._purge(each)
 
     async def _deliver(self, database: str) -> None:
         mailbox = f"user{self._random.randrange(self._options.mailboxes):02d}"
@@ -162,7 +173,21 @@ class MailFlow:
     async def _delete(self, database: str, message_id: int) -> None:
         doubt = Doubt(kind="delete", database=database, message=message_id)
         await self._attempt(doubt, self._mailboxes.delete(database, message_id))
-        del self._record.messages[database][message_id]
+        told = self._record.messages[database].pop(message_id)
+        if self._retains:
+            self._record.deleted.setdefault(database, {})[message_id] = told
+
+    async def _recover(self, database: str, message_id: int) -> None:
+        doubt = Doubt(kind="recover", database=database, message=message_id)
+        folder = await self._attempt(doubt, self._deleted_items.recover(database, message_id))
+        digest = self._record.deleted[database].pop(message_id).digest
+        self._record.messages[database][message_id] = Told(folder, digest)
+
+    async def _purge(self, database: str) -> None:
+        """Online maintenance, as the store does it every night: what its retention lets go is gone for good."""
+        purged = await self._attempt(Doubt(kind="purge", database=database), self._deleted_items.purge(database))
+        for message_id in purged:
+            self._record.deleted.get(database, {}).pop(message_id, None)
 
     async def _attempt(self, doubt: Doubt, operation: Awaitable[T]) -> T:
         """Await ``operation``; until it is acknowledged nobody knows whether it took effect."""
@@ -239,10 +264,26 @@ class MailFlow:
                 found = {
                     each.message_id: Told(each.folder_id, each.digest) async for each in self._mailboxes.messages(database)
                 }
+                deleted = {each.message_id: each async for each in self._deleted_items.items(database)} if self._retains else {}
             except VssError as error:
                 problems.append(f"{database}: cannot be compared: {error.message}")
                 continue
             problems += self._compare(database, self._record.messages.get(database, {}), found)
+            problems += self._compare_deleted(database, found, deleted)
+        return problems
+
+    def _compare_deleted(self, database: str, found: Mapping[int, Told], deleted: Mapping[int, DeletedItem]) -> list[str]:
+        """What was deleted and told to be recoverable is there, as it was; nothing is in the mailbox and deleted at once."""
+        problems = [f"{database}: message {each} is both there and deleted" for each in sorted(found.keys() & deleted.keys())]
+        if self._is_in_doubt(kind="purge", database=database):
+            return problems
+        for message_id, told in sorted(self._record.deleted.get(database, {}).items()):
+            item = deleted.get(message_id)
+            if item is None:
+                if not self._is_in_doubt(kind="recover", database=database, message=message_id):
+                    problems.append(f"{database}: deleted message {message_id} is not retained")
+            elif hashlib.sha256(item.content).hexdigest() != told.digest:
+                problems.append(f"{database}: deleted message {message_id} is not what was deleted")
         return problems
 
     def _compare(self, database: str, told: dict[int, Told], found: dict[int, Told]) -> list[str]:
@@ -258,6 +299,7 @@ class MailFlow:
             f"{database}: message {message_id} was never delivered, or deleted, and is there"
             for message_id in sorted(found.keys() - told.keys())
             if found[message_id].folder in own_folders
+            and not self._is_in_doubt(kind="recover", database=database, message=message_id)
             and not self._is_in_doubt(kind="deliver", database=database, digest=found[message_id].digest)
         ]
         return problems

@@ -14,6 +14,7 @@ from vss.errors import NotFoundError
 from vss_writers.ese.attached_database import InstanceTable
 from vss_writers.ese.table import Row
 from vss_writers.ese.transaction import Transaction
+from vss_writers.exchange.deleted_items import retain
 from vss_writers.exchange.schema import COUNTERS, FOLDERS, MESSAGES, NEWEST_FOLDER, NEWEST_MESSAGE
 from vss_writers.exchange.storage_group import StorageGroup
 
@@ -98,10 +99,16 @@ class Mailboxes:
             await table.update(transaction, row.key, {"FolderId": folder_id})
 
     async def delete(self, database: str, message_id: int) -> None:
-        """Delete a message; ``NotFoundError`` where there is no such message."""
+        """Delete a message; where deleted items are retained it can be recovered for a while.
+
+        Raises:
+            NotFoundError: there is no such message.
+        """
         async with self.group.engine_at_work() as instance, instance.transaction() as transaction:
             table = self.group.table(database, MESSAGES.name)
             row = await self._find(table, database, message_id, transaction)
+            if self.group.options.deleted_item_retention_days:
+                await retain(self.group, database, row.key, transaction)
             await table.delete(transaction, row.key)
 
     async def messages(self, database: str) -> AsyncIterator[Message]:

@@ -35,6 +35,8 @@ class StorageGroupOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         page_size: 4096 or 8192.
         cache_pages: bound of the buffer pool.
         circular: whether old generations go as soon as the checkpoint has passed them.
+        deleted_item_retention_days: how long deleted messages can be recovered (14 on a real server); 0: not at all.
+        retain_until_backup: whether they stay beyond that until a backup has them.
     """
 
     storage_group: str = "First Storage Group"
@@ -47,6 +49,8 @@ class StorageGroupOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     page_size: int = 8192
     cache_pages: int = 4096
     circular: bool = False
+    deleted_item_retention_days: float = 0.0
+    retain_until_backup: bool = False
 
     @property
     def log_file_bytes(self) -> int:
@@ -88,6 +92,9 @@ def parse_options(name: str, options: Mapping[str, Any]) -> StorageGroupOptions:
             raise ConfigurationError(f"{where}: {key}: expected a path such as 'D:\\Exchange\\SG1', found '{path}'")
     if re.fullmatch(r"[A-Za-z0-9]{3}", parsed.base_name) is None:
         raise ConfigurationError(f"{where}: base_name: expected three letters or digits, found '{parsed.base_name}'")
+    if parsed.deleted_item_retention_days < 0:
+        found = parsed.deleted_item_retention_days
+        raise ConfigurationError(f"{where}: deleted_item_retention_days: expected 0 or more, found {found}")
     if parsed.page_size not in (4096, 8192):
         raise ConfigurationError(f"{where}: page_size: expected 4096 or 8192, found {parsed.page_size}")
     if parsed.log_file_bytes < 16384 or parsed.log_file_bytes % 4096:

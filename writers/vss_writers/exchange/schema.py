@@ -46,4 +46,15 @@ MESSAGES = TableDefinition(
     ),
 )
 
+DELETED_ITEMS = TableDefinition(
+    name="DeletedItems",
+    columns=(*MESSAGES.columns, ColumnDefinition("Deleted", ColumnType.CURRENCY)),
+    indexes=(
+        IndexDefinition("ByMessageId", ("MessageId",), primary=True),
+        IndexDefinition("ByDeleted", ("Deleted", "MessageId")),
+    ),
+)
+"""Messages that were deleted and are retained, with the wall time of their deletion (ns)."""
+
 TABLES = (COUNTERS, FOLDERS, MESSAGES)
+"""Tables of every mailbox database; a group that retains deleted items has ``DELETED_ITEMS`` besides."""

@@ -29,7 +29,7 @@ from vss_writers.exchange.directory import Directory
 from vss_writers.exchange.engine_events import EngineEvents
 from vss_writers.exchange.options import StorageGroupOptions
 from vss_writers.exchange.restore_logs import put_logs_back
-from vss_writers.exchange.schema import TABLES
+from vss_writers.exchange.schema import DELETED_ITEMS, TABLES
 from vss_writers.exchange.store_log import GROUP_DOWN, StoreLog
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -196,12 +196,13 @@ class StorageGroup:
         """Attach or make one database, with the tables of a mailbox database."""
         database = self._databases[name] = await self._attach_or_create(instance, name)
         there = await database.table_names()
-        missing = [each for each in TABLES if each.name not in there]
+        wanted = (*TABLES, DELETED_ITEMS) if self.options.deleted_item_retention_days else TABLES
+        missing = [each for each in wanted if each.name not in there]
         if missing:
             async with instance.transaction() as transaction:
                 for definition in missing:
                     await database.create_table(transaction, definition)
-        for definition in TABLES:
+        for definition in wanted:
             self._tables[name, definition.name] = await database.open_table(definition.name)
 
     async def _attach_or_create(self, instance: Instance, name: str) -> Database:
@@ -284,6 +285,11 @@ class StorageGroup:
         """An operation failed; where its engine has been replaced meanwhile, the new one is none of its business."""
         if instance is self.instance:
             self.take_down(reason)
+
+    def database(self, name: str) -> Database:
+        """Return a mounted database; raises as ``table``."""
+        self.table(name, TABLES[0].name)
+        return self._databases[name]
 
     # -- for backups -----------------------------------------------------------------------------------------------------------
 

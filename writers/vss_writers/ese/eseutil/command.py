@@ -20,7 +20,9 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.eseutil.checksums import check
 from vss_writers.ese.eseutil.dump import dump_any, dump_checkpoint, dump_header
 from vss_writers.ese.eseutil.labels import Dump
+from vss_writers.ese.eseutil.rebuilding import run_defragmentation, run_repair
 from vss_writers.ese.eseutil.recovery import run_recovery
+from vss_writers.ese.eseutil.restoring import dump_environment, run_hard_recovery
 from vss_writers.ese.files import FileSystem, HostFileSystem
 
 EXIT_OK = 0
@@ -37,9 +39,15 @@ _MISMATCHES = (
     JetCode.CheckpointCorrupt,
     JetCode.LogReadVerifyFailure,
 )
-_MODES = ("mh", "ml", "mk", "k", "r")
-_RECOVERY_OPTIONS = ("l", "s", "d", "n", "i", "a", "8")
-_USAGE = "expected /mh FILE, /ml BASE_OR_FILE, /mk FILE, /k FILE_OR_BASE or /r BASE [/l DIR] [/s DIR] [/d DIR] [/i] [/a]"
+_MODES = ("mh", "ml", "mk", "k", "r", "cc", "cm", "p", "d")
+_OPTIONS = {"r": "lsdnia8", "cc": "tfk", "p": "t", "d": "tpb"}
+"""Letters that each mode takes."""
+_WITH_VALUE = {"r": "lsd", "cc": "f", "p": "t", "d": "tb"}
+"""Those that a value must follow. The target of ``/cc /t`` may be joined to it only: without one there is none."""
+_USAGE = (
+    "expected /mh FILE, /ml BASE_OR_FILE, /mk FILE, /k FILE_OR_BASE, /r BASE [/l DIR] [/s DIR] [/d DIR] [/i] [/a],"
+    " /cm DIR, /cc DIR [/t[:DIR]] [/f DIR] [/k], /p FILE [/t FILE] or /d FILE [/t FILE] [/p] [/b FILE]"
+)
 
 
 @dataclass(slots=True)
@@ -68,7 +76,7 @@ def parse(arguments: Sequence[str]) -> Request:
         elif not mode:
             mode = _mode_of(name, argument)
         else:
-            _take_option(name, argument, rest, options)
+            _take_option(mode, name, argument, rest, options)
     if not mode:
         raise click.UsageError(f"no mode given: {_USAGE}")
     if len(values) != 1:
@@ -85,7 +93,7 @@ def _option_name(argument: str, mode: str) -> str:
     name = argument[1:]
     if not mode:
         return name.lower() if name.lower() in _MODES or "/" not in name else ""
-    if "/" not in name or name[:2].lower() in tuple(f"{option}:" for option in _RECOVERY_OPTIONS):
+    if "/" not in name or (name[1:2] == ":" and name[0].lower() in _OPTIONS.get(mode, "")):
         return name
     return ""
 
@@ -96,13 +104,13 @@ def _mode_of(name: str, argument: str) -> str:
     return name.lower()
 
 
-def _take_option(name: str, argument: str, rest: list[str], options: dict[str, str]) -> None:
+def _take_option(mode: str, name: str, argument: str, rest: list[str], options: dict[str, str]) -> None:
     letter, value = name[0].lower(), name[1:].removeprefix(":")
-    if letter not in _RECOVERY_OPTIONS:
+    if letter not in _OPTIONS.get(mode, ""):
         raise click.UsageError(f"unknown option {argument}: {_USAGE}")
-    if letter in ("l", "s", "d") and not value:
+    if letter in _WITH_VALUE[mode] and not value:
         if not rest:
-            raise click.UsageError(f"a directory is expected after {argument}")
+            raise click.UsageError(f"a path is expected after {argument}")
         value = rest.pop(0)
     options[letter] = value
 
@@ -122,6 +130,14 @@ async def run(request: Request, files: FileSystem) -> Dump:
             return await dump_any(files, request.target)
         case "k":
             return await check(files, request.target)
+        case "cm":
+            return await dump_environment(files, request.target)
+        case "cc":
+            return await run_hard_recovery(files, request.target, request.options)
+        case "p":
+            return await run_repair(files, request.target, request.options)
+        case "d":
+            return await run_defragmentation(files, request.target, request.options)
         case _:
             return await run_recovery(files, request.target, request.options)
 
@@ -153,7 +169,7 @@ class WindowsSpelling(click.Command):
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def command(context: click.Context, as_json: bool, arguments: tuple[str, ...]) -> None:
-    """Look at, check and recover database files, logs and checkpoints of the store, as eseutil does."""
+    """Look at, check, recover, repair and defragment files of the store, as eseutil does."""
     request = parse(arguments)
     try:
         dump = asyncio.run(run(request, HostFileSystem()))

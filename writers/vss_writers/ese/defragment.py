@@ -1,0 +1,106 @@
+"""Offline defragmentation: the same rows in a new, smaller file, which takes the old one's place.
+
+The source has to be clean. The new file has a signature of its own: logs of the old one do not apply to it, so backups begin
+anew. It is verified before it replaces anything.
+
+Sources: published engine, compact.cxx, eseutil.cxx (/d).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vss_writers.ese.catalog import all_schemas
+from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.files import FileSystem
+from vss_writers.ese.header import EccCounter, LogTime
+from vss_writers.ese.integrity import check_database
+from vss_writers.ese.layout import OBJID_CATALOG, OBJID_CATALOG_SHADOW
+from vss_writers.ese.page_operation import PageAccess
+from vss_writers.ese.reader import DatabaseReader
+from vss_writers.ese.rebuild import (
+    Entries,
+    Rebuild,
+    check_format,
+    check_rebuildable,
+    entries_of,
+    new_header,
+    nothing,
+    replace_file,
+)
+from vss_writers.ese.schema import TableSchema
+from vss_writers.ese.table import Table, table_tree
+
+
+@dataclass(frozen=True, slots=True)
+class DefragmentReport:
+    """Sizes in bytes, and rows by table."""
+
+    size_before: int
+    size_after: int
+    rows: dict[str, int]
+
+
+async def defragment(
+    files: FileSystem, path: str, temporary: str, *, time: LogTime, random: int, replaces: bool = True
+) -> DefragmentReport:
+    """Write the database at ``path`` anew at ``temporary``, and put that in its place unless told otherwise.
+
+    Raises:
+        JetError: ``FileNotFound``; ``DatabaseDirtyShutdown``; ``InvalidDatabaseVersion``; ``DatabaseDuplicate`` where
+            ``temporary`` exists; what reading a damaged database raises; the old file is as it was then.
+    """
+    if not await files.exists(path):
+        raise JetError(JetCode.FileNotFound, path=path)
+    if await files.exists(temporary):
+        raise JetError(JetCode.DatabaseDuplicate, "the temporary database exists", path=temporary)
+    source = await files.open(path)
+    try:
+        reader = await DatabaseReader.open(source.pread, source.size_bytes, path=path)
+        header = reader.header
+        if not header.is_clean:
+            raise JetError(JetCode.DatabaseDirtyShutdown, "recover it first", path=path)
+        check_format(header, path)
+        rebuild = await Rebuild.begin(header.page_size)
+        rows: dict[str, int] = {}
+        for schema in await all_schemas(reader.pages):
+            if schema.objid not in (OBJID_CATALOG, OBJID_CATALOG_SHADOW):
+                check_rebuildable(schema)
+                rows[schema.name] = await rebuild.add_table(
+                    schema, _rows(reader.pages, schema), await _long_values(reader.pages, schema)
+                )
+        size_before = source.size_bytes
+    finally:
+        await source.close()
+    problems = (await check_database(rebuild.pages)).problems
+    if problems:
+        raise JetError(problems[0].code, problems[0].detail, path=path)  # what is wrong with the rows was wrong before
+    changed = replace(
+        new_header(header, time, random),
+        repair_count=0,
+        repair_count_old=header.repair_count + header.repair_count_old,
+        ecc_fix_success=_aged(header.ecc_fix_success),
+        ecc_fix_failure=_aged(header.ecc_fix_failure),
+        bad_checksum=_aged(header.bad_checksum),
+    )
+    await rebuild.write(files, temporary, changed)
+    size_after = (await files.stat(temporary)).size_bytes
+    if replaces:
+        await replace_file(files, temporary, path)
+    return DefragmentReport(size_before, size_after, rows)
+
+
+async def _rows(pages: PageAccess, schema: TableSchema) -> Entries:
+    async for node in table_tree(pages, schema).entries():
+        yield node.key, node.data
+
+
+async def _long_values(pages: PageAccess, schema: TableSchema) -> Entries:
+    table = Table(pages, schema)
+    if table.long_values is None:
+        return nothing()
+    return entries_of({node.key: node.data async for node in table.long_values.tree.entries()})
+
+
+def _aged(counter: EccCounter) -> EccCounter:
+    return EccCounter(count_old=counter.count + counter.count_old)
