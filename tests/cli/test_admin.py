@@ -113,6 +113,40 @@ def test_writers_in_the_vendors_layout(lab: Path, capsys: pytest.CaptureFixture[
     )
     (writer,) = data_of(capsys, lab, "list", "writers")["writers"]
     assert (writer["state"], writer["state_number"], writer["failure"]) == ("STABLE", 1, "S_OK")
+    assert (writer["session_id"], writer["age_ns"]) == (None, 0)
+
+
+def test_a_status_says_whose_it_is_and_how_old(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup was left waiting for BackupComplete: another command sees its state, and that it is old news."""
+    from vss.documents import BackupType
+    from vss.roles.writer import Writer
+
+    async def leave(machine: Lab) -> str:
+        async with machine.open_session() as session:
+            session.initialize_for_backup()
+            session.set_backup_state(select_components=False, bootable_system_state=False, backup_type=BackupType.FULL)
+            await session.gather_writer_metadata()
+            session.start_snapshot_set()
+            await session.add_to_snapshot_set("D:")
+            await session.prepare_for_backup()
+            await session.do_snapshot_set()
+            await session.leave_waiting()
+            session_id = str(session.session_id)
+        await machine.ports.clock.sleep(90)
+        return session_id
+
+    def remember(writer: Writer, session_id: object) -> dict[str, object]:
+        return {}
+
+    monkeypatch.setattr(Writer, "backup_memory", remember)
+    session_id = in_lab(lab, leave)
+    text = text_of(capsys, lab, "list", "writers")
+    assert "   State: [5] Waiting for completion\n   Last error: No error\n" in text
+    assert f"   Session: {{{session_id}}}, 1 min 30 s ago\n" in text
+    (writer,) = data_of(capsys, lab, "list", "writers")["writers"]
+    assert (writer["session_id"], writer["age_ns"] // 10**9) == (session_id, 90)
 
 
 def test_providers(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

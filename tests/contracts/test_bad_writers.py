@@ -1,5 +1,5 @@
-"""The writer contract can fail: a sound writer passes every check, and each bad one breaks the check made for its defect, with a
-message that names the defect."""
+"""The writer contract can fail: a sound writer passes every check, and each bad one breaks the check made for its defect,
+with a message that names the defect."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from vss.ports import Ports
 from vss.roles.provider import Provider
 from vss.testing import InstantProvider, ProviderContract
@@ -12,11 +10,6 @@ from vss_providers.clone import CloneProvider
 from vss_providers.copy_on_write import CopyOnWriteProvider
 from vss_providers.luns import SimulatedArray
 from vss_providers.system import SystemProvider
-
-
-NOT_TAKEN_UP = pytest.mark.xfail(
-    strict=True, reason="the provider claims persistence, and a new one on the same array does not take its copies up"
-)
 
 
 class TestInstantProvider(ProviderContract):
@@ -57,14 +50,6 @@ class TestArrayProvider(ProviderContract):
         if ports is not self._world:
             self._world, self._array = ports, SimulatedArray()
         return ArrayProvider(ports, array=self._array, machine_name="CONTRACT")
-
-    @NOT_TAKEN_UP
-    def test_persistent_shadow_copies_survive_a_restart(self) -> None:
-        super().test_persistent_shadow_copies_survive_a_restart()
-
-    @NOT_TAKEN_UP
-    def test_power_loss_at_any_phase_leaves_the_set_gone_or_whole(self) -> None:
-        super().test_power_loss_at_any_phase_leaves_the_set_gone_or_whole()
 
 
 class TestArrayProviderDifferential(TestArrayProvider):

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from vss.documents import (
     Component,
     ComponentType,
@@ -111,6 +113,7 @@ class TestScriptedWriter(WriterContract):
         return ScriptedVerifier()
 
 
+@pytest.mark.slow
 class TestExchangeWriter(WriterContract):
     """The store on its engine, with its databases on one volume and its logs on another."""
 

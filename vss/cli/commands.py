@@ -26,11 +26,14 @@ COMMANDS: dict[str, Declared] = {
     "admin list volumes": Declared("vss.cli.admin:list_volumes", "List the volumes."),
     "admin list writers": Declared("vss.cli.admin:list_writers", "List the writers."),
     "admin resize shadowstorage": Declared("vss.cli.shadow_storage:resize_storage", "Change the maximum size."),
+    "campaign": Declared("vss.cli.exploration:campaign", "Run many seeded mixtures of faults and orders."),
     "completion": Declared("vss.cli.completion:completion", "Print the shell's completion script."),
     "doctor": Declared("vss.cli.doctor:doctor", "What this machine can do, and why not."),
     "faults list": Declared("vss.cli.faults:list_failures", "List the failures of the catalogue."),
     "faults run": Declared("vss.cli.faults:run_failure", "Make a failure happen, or all of a pack, and check what must hold."),
-    "faults show": Declared("vss.cli.faults:show_failure", "Tell what a failure is and whether to try again."),
+    "faults show": Declared(
+        "vss.cli.faults:show_failure", "Tell what a failure is: what is seen, why, what must hold, whether to try again."
+    ),
     "lab check": Declared("vss.cli.lab:check", "Check what must hold at rest."),
     "lab create": Declared("vss.cli.lab:create", "Make a lab in DIRECTORY, which must be empty or missing."),
     "lab flip-bit": Declared("vss.cli.lab:flip_bit", "Flip one bit on the disk under the file PATH."),
@@ -39,8 +42,10 @@ COMMANDS: dict[str, Declared] = {
     "lab run": Declared("vss.cli.lab:run", "Let the workloads work, in virtual time."),
     "lab show": Declared("vss.cli.lab:show", "What the machine is made of and what state it is in."),
     "plugins": Declared("vss.cli.plugins:plugins", "What is loaded, blocked and broken."),
+    "replay": Declared("vss.cli.exploration:replay", "Run the run of a trace again."),
     "run": Declared("vss.cli.scenario:run", "Run a scenario file: a lab, a method, faults, expectations."),
     "schema": Declared("vss.cli.schema:schema", "Print a JSON Schema: of events, of labs, of scenarios, of command output."),
+    "sweep": Declared("vss.cli.exploration:sweep", "Strike every point of a clean run with every fault."),
 }
 
 GROUPS: dict[str, str] = {

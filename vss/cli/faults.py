@@ -66,7 +66,7 @@ def list_failures(pack: int | None, phase: str | None, only_pending: bool, as_js
 
 
 def _cut(row: tuple[str, ...]) -> tuple[str, ...]:
-    return (*row[:-1], textwrap.shorten(row[-1], 34, placeholder=" …"))
+    return (*row[:-1], textwrap.shorten(row[-1], 33, placeholder=" …"))
 
 
 @click.command("show")
@@ -147,10 +147,9 @@ def _run_one(
 def _run_several(chosen: list[Entry], seed: int | None, as_json: bool) -> ExitCode:
     from vss.scenarios import run_scenario
 
-    outcomes: list[tuple[Entry, Outcome]] = []
-    for each in chosen:
-        if not each.failure.is_pending:
-            outcomes.append((each, run_scenario(each.scenario(), loaded_registry(), seed=seed)))
+    registry = loaded_registry()
+    ready = [each for each in chosen if not each.failure.is_pending]
+    outcomes: list[tuple[Entry, Outcome]] = [(each, run_scenario(each.scenario(), registry, seed=seed)) for each in ready]
     bad = [each for each, outcome in outcomes if not outcome.ok]
     pending = [each for each in chosen if each.failure.is_pending]
     if as_json:

@@ -25,12 +25,15 @@ trace_option = click.option("--trace", type=click.Path(path_type=Path), help="Wr
 html_option = click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page to this file.")
 
 order_option = click.option(
-    "--order", type=click.Choice(["fifo", "jitter", "any"]), default="fifo", help="The order of steps; asyncio's own by default."
+    "--order", type=click.Choice(["fifo", "jitter", "any"]), default="fifo", help="The order of steps: asyncio's by default."
 )
 choices_option = click.option(
     "--choices", default="", metavar="TEXT", help="Who decides what the order leaves open: seeded, pct:DEPTH:PICKS, or numbers."
 )
-reboot_option = click.option("--reboot-after", default="", metavar="STEP", help="Restart the machine after this step.")
+reboot_option = click.option("--reboot-after", default="", metavar="STEP", help="Cut the power for a minute after this step.")
+power_option = click.option(
+    "--power-fails", default="", metavar="PLACE", help="Power fails there: [during=STEP] SITE [when=…] [unsynced=lost|kept]."
+)
 SHIPPED = "shipped:"
 """Before the name of a scenario that comes with the program."""
 
@@ -71,13 +74,17 @@ def write_outputs(outcome: Outcome, reproduce: str, trace: Path | None, html: Pa
     from vss.observe import jsonl
     from vss.scenarios.page import page
 
-    for path, content in ((trace, lambda: jsonl.encode_all(outcome.records)), (html, lambda: page(outcome, reproduce).encode())):
-        if path is None:
-            continue
-        try:
-            path.write_bytes(content())
-        except OSError as error:
-            raise VolumeWriteError(f"{path} cannot be written: {error.strerror or error}") from error
+    if trace is not None:
+        _write(trace, jsonl.encode_all(outcome.records))
+    if html is not None:
+        _write(html, page(outcome, reproduce).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise VolumeWriteError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 @click.command("run")
@@ -87,6 +94,7 @@ def write_outputs(outcome: Outcome, reproduce: str, trace: Path | None, html: Pa
 @order_option
 @choices_option
 @reboot_option
+@power_option
 @trace_option
 @html_option
 @json_option
@@ -97,6 +105,7 @@ def run(
     order: str,
     choices: str,
     reboot_after: str,
+    power_fails: str,
     trace: Path | None,
     html: Path | None,
     as_json: bool,
@@ -110,8 +119,15 @@ def run(
     from vss.scenarios.report import facts_of, report
 
     parsed = read_scenario(scenario)
+    root = parsed.seed if seed is None else seed
     trial = trial_of(
-        parsed, seed=parsed.seed if seed is None else seed, faults=faults, order=order, choices=choices, reboot_after=reboot_after
+        parsed,
+        seed=root,
+        faults=faults,
+        order=order,
+        choices=choices,
+        reboot_after=reboot_after,
+        power_fails=power_fails,
     )
     outcome = Explorer(parsed, loaded_registry()).outcome(trial)
     reproduce = replay_command(trial, str(scenario))

@@ -2,9 +2,10 @@
 
 What a run does follows from its seed alone (swarm testing, Groce et al., ISSTA 2012; the two draws per fault spot are those of
 FoundationDB's Buggify): each kind of effect is on with probability 1/2, each site with 1/4, and a fault that is on strikes with
-1/4 at each visit. Half of the runs confine their faults to one step, so that the others are reached. The order is asyncio's in
-half of the runs, else jittered or any. State is one small file, replaced atomically; it is the report, too: killed and resumed, or
-done by any number of workers, a campaign ends with the same bytes.
+1/4 at each visit of the clean run, drawn beforehand, so that the plan is fixed. Half of the runs confine their faults to one
+step, so that the others are reached. The order is asyncio's in half of the runs, else jittered or any. State is one small file,
+replaced atomically; it is the report, too: killed and resumed, or done by any number of workers, a campaign ends with the same
+bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from vss.errors import ConfigurationError
 from vss.exploration.coverage import Coverage, coverage_of
 from vss.exploration.points import Point
 from vss.exploration.schedules import SEEDED
-from vss.exploration.trials import Trial, TrialResult, Violation
+from vss.exploration.trials import Finding, Trial, TrialResult, note_findings
 from vss.exploration.workers import Crew
 from vss.ports import HostFiles
 from vss.simulation import Order
@@ -29,23 +30,9 @@ from vss.simulation.fault_sites import applicable_effects
 
 FORMAT = "vss.campaign/1"
 CHUNK_RUNS = 256
-P_EFFECT, P_SITE, P_FIRE = 0.5, 0.25, 0.25
+P_EFFECT, P_SITE, P_FIRE, P_ALWAYS = 0.5, 0.25, 0.25, 0.1
 MAX_FAULTS = 12
 PCT_PICKS = 400
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of violation.
-
-    Attributes:
-        violation: as the first run showed it.
-        trial: that run.
-        runs: how many showed it.
-    """
-
-    violation: Violation
-    trial: Trial
-    runs: int
 
 
 class State(msgspec.Struct, kw_only=True):
@@ -59,7 +46,7 @@ class State(msgspec.Struct, kw_only=True):
         seeds: how many there are to do.
         done: how many are done, from the first on without gap.
         violations: runs with at least one.
-        findings: kinds of violations, in order of first appearance.
+        findings: kinds of violations by key, in order of first appearance.
         cells: what was reached, with runs.
         digest: over the results, in order.
     """
@@ -71,7 +58,7 @@ class State(msgspec.Struct, kw_only=True):
     seeds: int
     done: int = 0
     violations: int = 0
-    findings: list[Found] = msgspec.field(default_factory=list)
+    findings: dict[str, Finding] = msgspec.field(default_factory=dict)
     cells: dict[str, int] = msgspec.field(default_factory=dict)
     digest: str = ""
 
@@ -89,15 +76,7 @@ class State(msgspec.Struct, kw_only=True):
             self.cells[cell] = self.cells.get(cell, 0) + 1
         if result.violations:
             self.violations += 1
-        for violation in {each.key: each for each in reversed(result.violations)}.values():
-            self._note(violation, trial)
-
-    def _note(self, violation: Violation, trial: Trial) -> None:
-        for index, known in enumerate(self.findings):
-            if known.violation.key == violation.key:
-                self.findings[index] = msgspec.structs.replace(known, runs=known.runs + 1)
-                return
-        self.findings.append(Found(violation=violation, trial=trial, runs=1))
+        note_findings(self.findings, trial, result)
 
     def encoded(self) -> bytes:
         """Return the bytes of the file: cells sorted, so that the order in which they were reached does not matter."""
@@ -119,10 +98,11 @@ def swarm_trial(points: Sequence[Point], seed: int) -> Trial:
         forms = [form for form in applicable_effects(point.site) if form.effect in effects_on]
         if point.site in sites_on and only in ("", point.step) and forms:
             form = rng.choice(forms)
-            during, line = point.fault(form.text, None)
-            once = rng.random() < 0.75
-            drawn = f"prob={P_FIRE} " + ("" if once else "times=always ")
-            faults.append((during, line.replace("times=always ", drawn, 1)))
+            if rng.random() < P_ALWAYS:
+                faults.append(point.fault(form.text, None))
+            else:
+                struck = [nth for nth in range(1, point.visits + 1) if rng.random() < P_FIRE]
+                faults += [point.fault(form.text, nth) for nth in struck]
     if len(faults) > MAX_FAULTS:
         faults = [faults[index] for index in sorted(rng.sample(range(len(faults)), MAX_FAULTS))]
     order, choices = rng.choice(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from vss.events import Record, WriterAnswered, WriterCalled, WriterTimedOut, WriterVetoed
+from vss.events import Record, WriterAnswered, WriterCalled, WriterIdentified, WriterTimedOut, WriterVetoed
 from vss.hresult import HResult
 from vss.machines.writer import TRANSITIONS, WriterEvent, WriterState
 from vss.observe.jsonl import event_types
@@ -72,7 +72,9 @@ def _writer_cells(records: Iterable[Record]) -> Iterable[str]:
     states: dict[tuple[str, str], WriterState] = {}
     for record in records:
         event = record.event
-        if isinstance(event, WriterCalled | WriterAnswered | WriterVetoed | WriterTimedOut):
+        if isinstance(event, WriterIdentified):
+            yield f"{WriterState.STABLE.name} {WriterEvent.IDENTIFY.value}"  # a session begins with it
+        elif isinstance(event, WriterCalled | WriterAnswered | WriterVetoed | WriterTimedOut):
             who = (event.writer, getattr(event, "session_id", ""))
             state = states.get(who, WriterState.STABLE)
             if isinstance(event, WriterCalled):

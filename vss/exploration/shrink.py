@@ -2,8 +2,8 @@
 
 A candidate counts when the same violation comes (kind and name), whatever its words. Order of attempts: no schedule at all,
 fewer faults, each fault once instead of often and at a fixed visit instead of by chance, a simpler effect (an error before a
-crash before a silence), no restart of the machine; then the schedule: the tail cut off, spans set to zero, single numbers lowered.
-Each attempt is one run, and their number is bounded.
+crash before a silence), no restart of the machine; then the schedule: the tail cut off, spans set to zero, single numbers
+lowered. Each attempt is one run, and their number is bounded.
 """
 
 from __future__ import annotations

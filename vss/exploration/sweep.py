@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from importlib import resources
-from itertools import combinations
+from itertools import combinations, islice
 
 import msgspec
 
+from vss.errors import ConfigurationError, NotFoundError
 from vss.exploration.coverage import Coverage, coverage_of
 from vss.exploration.points import Point, clean_run, is_medium
-from vss.exploration.trials import Trial, TrialResult, Violation
+from vss.exploration.trials import Finding, Trial, TrialResult, note_findings
 from vss.exploration.workers import Crew
+from vss.scenarios import Scenario
 from vss.simulation.fault_site_kinds import Passage
 from vss.simulation.fault_sites import FAULT_SITES, EffectForm, applicable_effects
-from vss.simulation.fault_words import EFFECT_WORDS
+from vss.simulation.fault_words import EFFECT_WORDS, Visibility
 
 UNSTRUCK_STEPS = ("heal", "again", "check", "fresh")
 """Steps that are there to show that all is well after a fault: no fault is put there."""
 PAIR_EFFECTS = ("fail", "fail-after", "hang", "lie", "crash", "drop", "late", "torn", "lose")
+POWER_VISITS_MAX = 24
 _CRASH_RESTARTS = ("", " restart=0s")
 
 
@@ -51,20 +55,6 @@ class Cell(msgspec.Struct, kw_only=True):
     runs: int = 0
     outcomes: dict[str, int] = msgspec.field(default_factory=dict)
     violations: int = 0
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A violation, with the first trial that showed it.
-
-    Attributes:
-        violation: the first of its kind.
-        trial: what was run.
-        trials: how many showed it.
-    """
-
-    violation: Violation
-    trial: Trial
-    trials: int
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +84,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shipped(name: str) -> str:
-    """Return the text of a scenario that comes with this package: "default" or "pairs"."""
-    return (resources.files("vss.exploration") / "scenarios" / f"{name}.toml").read_text("utf-8")
+    """Return the text of a scenario that comes with this package: "default" or "pairs".
+
+    Raises:
+        NotFoundError: there is none of that name.
+    """
+    folder = resources.files("vss.exploration") / "scenarios"
+    names = sorted(each.name.removesuffix(".toml") for each in folder.iterdir() if each.name.endswith(".toml"))
+    if name not in names:
+        raise NotFoundError(f"no scenario '{name}' comes with the program: found {', '.join(names)}")
+    return (folder / f"{name}.toml").read_text("utf-8")
 
 
 # -- what is tried -------------------------------------------------------------------------------------------------------------
@@ -160,6 +158,58 @@ def pair_trials(points: Sequence[Point], seed: int) -> Iterator[tuple[str, Effec
         yield site, form, Trial(seed=seed, faults=(first, second))
 
 
+def power_trials(points: Sequence[Point], seed: int, *, all_visits: bool = False) -> Iterator[tuple[str, EffectForm, Trial]]:
+    """Yield a failure of power at every visit of every site where something that outlives a crash is written.
+
+    Twice each: what was not flushed is lost, or it survives. Of points with many visits every ``POWER_VISITS_MAX``-th part.
+    """
+    for point in points:
+        if point.known is None or not point.known.is_durable:
+            continue
+        stride = 1 if all_visits else max(1, point.visits // POWER_VISITS_MAX)
+        for nth in range(1, point.visits + 1, stride):
+            step, line = point.fault("", nth)
+            for unsynced in ("lost", "kept"):
+                form = EffectForm(f"unsynced={unsynced}", Visibility.ABSENT)
+                place = f"during={step} {line.removeprefix('fault ').strip()} {form.text}"
+                yield point.site, form, Trial(seed=seed, power_fails=place)
+
+
+def selected(points: Sequence[Point], steps: Sequence[str], sites: Sequence[str]) -> list[Point]:
+    """Return the points of some steps and sites; nothing named means all.
+
+    Raises:
+        ConfigurationError: the clean run passes no such point.
+    """
+    found = [
+        point
+        for point in points
+        if (not steps or point.step in steps) and (not sites or any(fnmatchcase(point.site, each) for each in sites))
+    ]
+    if not found:
+        known = ", ".join(dict.fromkeys(point.site for point in points))
+        named = ", ".join((*steps, *sites)) or "any step"
+        raise ConfigurationError(f"the clean run passes no point of {named}: found {known or 'none'}")
+    return found
+
+
+def trials(
+    kind: str, points: Sequence[Point], scenario: Scenario, all_visits: bool = False, every: int = 1
+) -> Iterator[tuple[str, EffectForm, Trial]]:
+    """Yield the trials of one kind of sweep, or each ``every``-th of them."""
+    seed = scenario.seed
+    match kind:
+        case "single":
+            found = single_trials(points, seed, all_visits=all_visits)
+        case "pairs":
+            found = pair_trials(points, seed)
+        case "power-loss":
+            found = power_trials(points, seed, all_visits=all_visits)
+        case _:
+            found = crash_trials(points, seed)
+    return islice(found, 0, None, every)
+
+
 # -- the sweep -----------------------------------------------------------------------------------------------------------------
 
 
@@ -205,9 +255,9 @@ class _Tally:
         cell.runs += 1
         cell.outcomes[result.outcome] = cell.outcomes.get(result.outcome, 0) + 1
         self._forms.setdefault(site, {})[form.text] = None
-        where = trial.faults[0][1].removesuffix(form.text)
-        if "nth:" in where:
-            self._struck.setdefault(site, {})[trial.faults[0][0] + where] = None
+        step, line = trial.faults[0] if trial.faults else ("", trial.power_fails)
+        if "nth:" in line:
+            self._struck.setdefault(site, {})[step + line.removesuffix(form.text)] = None
         self._runs += 1
         self._digest.add(result)
         for each in result.cells:
@@ -215,12 +265,7 @@ class _Tally:
         if result.violations:
             cell.violations += 1
             self._violations += 1
-        for violation in {each.key: each for each in reversed(result.violations)}.values():
-            known = self._findings.get(violation.key)
-            if known is None:
-                self._findings[violation.key] = Finding(violation=violation, trial=trial, trials=1)
-            else:
-                self._findings[violation.key] = msgspec.structs.replace(known, trials=known.trials + 1)
+        note_findings(self._findings, trial, result)
 
     def report(self, kind: str, title: str) -> Report:
         for site, cell in self._cells.items():

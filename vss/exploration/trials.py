@@ -22,17 +22,19 @@ from vss.exploration.schedules import checked_order, choice_source
 from vss.nearest import nearest
 from vss.plugins.registry import Registry
 from vss.scenarios import Outcome, Scenario, StepOutcome, run_scenario
-from vss.scenarios.steps import Restart
+from vss.scenarios.power import DURING, PowerFailure
+from vss.scenarios.steps import PowerCut
 from vss.simulation import ChoiceSource, Order, RecordedChoices
 from vss.simulation.fault_grammar import Fault, parse_fault
 from vss.simulation.fault_words import EFFECT_WORDS, Visibility
 
 REBOOT = "reboot"
-_DURING = "during="
 MAX_STEPS = 400_000
 MAX_VIRTUAL_S = 30 * 86400.0
+_DAMAGE = ("torn", "lose", "misdirect", "short", "flip", "partial", "corrupt", "stale", "lie", "drop", "fsyncgate")
 _LIVE_MEDIA = ("volume", "store", "diffarea", "page", "log", "checkpoint")
 KILLED = "killed"
+_PROCESSES = ("writer", "provider", "service")
 _REFERENCES = ("of", "previous", "set", "step")
 
 
@@ -44,7 +46,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         faults: step ("" for the whole run) and line of each.
         order: "fifo", "jitter" or "any".
         choices: as ``vss.exploration.schedules`` reads it.
-        reboot_after: the step after which the machine is restarted in addition; "" for none.
+        reboot_after: the step after which the machine loses power for a minute; "" for none.
+        power_fails: where power fails, as ``vss.scenarios.power`` reads it; "" for nowhere.
     """
 
     seed: int = 1
@@ -52,6 +55,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     order: str = Order.FIFO.value
     choices: str = ""
     reboot_after: str = ""
+    power_fails: str = ""
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -107,6 +111,7 @@ class Explorer:
         self.scenario = scenario
         self._registry = registry
         self._clean: dict[int, dict[str, int]] = {}
+        self._step_names = [step.name for step in scenario.method]
 
     def clean_endings(self, seed: int) -> Mapping[str, int]:
         """Return how each step ends without faults. Raises ``ConfigurationError`` where that is not clean."""
@@ -125,6 +130,7 @@ class Explorer:
             order=Order(trial.order),
             max_steps=MAX_STEPS,
             max_virtual_s=MAX_VIRTUAL_S,
+            power=PowerFailure.parse(trial.power_fails, self._step_names) if trial.power_fails else None,
         )
 
     def run(self, trial: Trial, *, with_cells: bool = True) -> TrialResult:
@@ -141,9 +147,10 @@ class Explorer:
         violations = tuple(judge(scenario_of(self.scenario, trial), clean, outcome))
         strikes = tuple(each.strikes for each in outcome.faults[len(self.scenario.faults) :])
         endings = _endings(outcome)
+        has_failed = any(step.error == KILLED for step in outcome.steps)
         if violations:
             word = "violated"
-        elif not any(strikes):
+        elif not any(strikes) and not (trial.power_fails and has_failed):
             word = "not struck"
         else:
             word = "absorbed" if all(clean.get(step, 0) == code for step, code in endings) else "reported"
@@ -165,7 +172,7 @@ def scenario_of(scenario: Scenario, trial: Trial) -> Scenario:
     method = list(scenario.method)
     if trial.reboot_after:
         place = next(index for index, step in enumerate(method) if step.name == trial.reboot_after)
-        method.insert(place + 1, Restart(name=REBOOT))
+        method.insert(place + 1, PowerCut(name=REBOOT, unsynced="kept"))
     if not trial.faults and not trial.reboot_after:
         return scenario
     return msgspec.structs.replace(
@@ -173,7 +180,16 @@ def scenario_of(scenario: Scenario, trial: Trial) -> Scenario:
     )
 
 
-def trial_of(scenario: Scenario, *, seed: int, faults: Sequence[str], order: str, choices: str, reboot_after: str) -> Trial:
+def trial_of(
+    scenario: Scenario,
+    *,
+    seed: int,
+    faults: Sequence[str],
+    order: str,
+    choices: str,
+    reboot_after: str,
+    power_fails: str = "",
+) -> Trial:
     """Return the trial that the words of a command line describe; a fault may begin with ``during=STEP``.
 
     Raises:
@@ -184,12 +200,16 @@ def trial_of(scenario: Scenario, *, seed: int, faults: Sequence[str], order: str
     split: list[tuple[str, str]] = []
     for each in faults:
         first, _, rest = each.strip().partition(" ")
-        during = first.removeprefix(_DURING) if first.startswith(_DURING) else ""
+        during = first.removeprefix(DURING) if first.startswith(DURING) else ""
         split.append((during, str(parse_fault(rest if during else each))))
     for name in (*(during for during, _ in split), reboot_after):
         if name and name not in names:
             raise ConfigurationError(f"{scenario.source}: no step is called '{name}'{nearest(name, names)}")
-    return Trial(seed=seed, faults=tuple(split), order=order, choices=choices, reboot_after=reboot_after)
+    if power_fails:
+        PowerFailure.parse(power_fails, names)
+    return Trial(
+        seed=seed, faults=tuple(split), order=order, choices=choices, reboot_after=reboot_after, power_fails=power_fails
+    )
 
 
 def replay_command(trial: Trial, scenario: str) -> str:
@@ -202,6 +222,8 @@ def replay_command(trial: Trial, scenario: str) -> str:
         words += ["--order", trial.order]
     if trial.choices:
         words += ["--choices", trial.choices]
+    if trial.power_fails:
+        words += ["--power-fails", trial.power_fails]
     if trial.reboot_after:
         words += ["--reboot-after", trial.reboot_after]
     return shlex.join(words)
@@ -223,18 +245,20 @@ def judge(scenario: Scenario, clean: Mapping[str, int], outcome: Outcome) -> lis
         outcome: the run.
     """
     found = [Violation(each.kind, each.name, each.message) for each in outcome.violations()]
-    killed = any(step.error == KILLED for step in outcome.steps)
-    has_rebooted = any(step.step == REBOOT for step in outcome.steps)
     struck = [fault for (_, fault), report in zip(scenario.faults, outcome.faults, strict=True) if report.strikes]
-    if not all(_is_judged(fault, is_healed=killed or has_rebooted) for fault in struck):
+    if not _is_healed(struck, outcome) or any(_is_beyond_repair(fault) for fault in struck):
         return [each for each in found if each.key != "run machine"]  # a dead role cannot be shut down in order
     excused = _excused(scenario, outcome)
+    if any(EFFECT_WORDS[fault.effect].visibility is Visibility.SILENT for fault in struck):
+        excused += [step.step for step in outcome.steps if step.kind == "verify"]  # that is what it is for
     for step in outcome.steps:
         expected = clean.get(step.step, 0)
         if step.step not in excused and _ending(step) != expected:
             kind = "content" if step.kind == "check" else "recovery"
             found.append(
-                Violation(kind, step.step, f"ended with exit code {_ending(step)}{step.told}, expected {expected}: not struck")
+                Violation(
+                    kind, step.step, f"ended with exit code {_ending(step)}{step.told}, expected {expected} as without faults"
+                )
             )
     restores = [step for step in outcome.steps if step.kind == "restore"]
     if not restores or not _ending(restores[-1]):
@@ -246,18 +270,28 @@ def judge(scenario: Scenario, clean: Mapping[str, int], outcome: Outcome) -> lis
     return found
 
 
-def _is_judged(fault: Fault, *, is_healed: bool) -> bool:
-    """Whether all but the struck step must go on as ever. A crash is over when the role is back, or was the requestor."""
-    role = fault.site.partition(".")[0]
-    if fault.effect == "crash" and not fault.parameter("restart") and not is_healed:
-        return False
-    silent = EFFECT_WORDS[fault.effect].visibility is Visibility.SILENT and fault.effect not in ("reorder", "jump", "duplicate")
-    return not (silent and role in _LIVE_MEDIA)
+def _is_healed(struck: Sequence[Fault], outcome: Outcome) -> bool:
+    """Whether whoever died is back, or was the requestor, which nobody needs any more."""
+    deaths = [fault for fault in struck if fault.effect == "crash" and not fault.parameter("restart")]
+    if not deaths or any(step.step == REBOOT for step in outcome.steps):
+        return True
+    has_requestor_died = any(step.error == KILLED for step in outcome.steps)
+    return has_requestor_died and len(deaths) == 1 and _role(deaths[0]) not in _PROCESSES
+
+
+def _is_beyond_repair(fault: Fault) -> bool:
+    """Whether it spoils what is on the live volumes, which no backup can undo."""
+    return _role(fault) in _LIVE_MEDIA and fault.effect in _DAMAGE
+
+
+def _role(fault: Fault) -> str:
+    return fault.site.partition(".")[0]
 
 
 def _excused(scenario: Scenario, outcome: Outcome) -> list[str]:
     """Return the steps that may end otherwise: those that were struck, and those that build on one that failed."""
     during = [report.during for report in outcome.faults if report.strikes]
+    during += [step.step for step in outcome.steps if step.error == KILLED]
     excused = [
         step.step
         for step in outcome.steps
@@ -291,10 +325,26 @@ def _broken(error: BaseException, message: str) -> TrialResult:
     return TrialResult(violations=(Violation("run", type(error).__name__, message),), outcome="violated")
 
 
-def merged_violations(results: Sequence[TrialResult]) -> dict[str, int]:
-    """Return how often each finding was made, by its key, in order of first appearance."""
-    counts: dict[str, int] = {}
-    for result in results:
-        for key in dict.fromkeys(violation.key for violation in result.violations):
-            counts[key] = counts.get(key, 0) + 1
-    return counts
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of violation.
+
+    Attributes:
+        violation: as the first run showed it.
+        trial: that run.
+        runs: how many showed it.
+    """
+
+    violation: Violation
+    trial: Trial
+    runs: int
+
+
+def note_findings(findings: dict[str, Finding], trial: Trial, result: TrialResult) -> None:
+    """Count what a result shows, by ``Violation.key``."""
+    for violation in {each.key: each for each in reversed(result.violations)}.values():
+        known = findings.get(violation.key)
+        findings[violation.key] = (
+            Finding(violation=violation, trial=trial, runs=1)
+            if known is None
+            else msgspec.structs.replace(known, runs=known.runs + 1)
+        )

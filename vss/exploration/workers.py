@@ -70,7 +70,7 @@ def _done(explorer: Explorer, batch: Batch) -> bytes:
 
 
 class Crew:
-    """Does trials of one scenario.
+    """Does trials of one scenario; ``text`` is that of its file.
 
     Args:
         text: of the scenario file.
@@ -83,7 +83,7 @@ class Crew:
         self, text: str, source: str = "scenario", *, executor: Executor | None = None, registry: Registry | None = None
     ) -> None:
         """Parse the scenario; nothing runs yet."""
-        self._text = text
+        self.text = text
         self._source = source
         self._executor = InlineExecutor() if executor is None else executor
         self.registry = plugin_host().registry if registry is None else registry
@@ -97,7 +97,7 @@ class Crew:
             remaining = iter(trials)
             while part := tuple(islice(remaining, BATCH_TRIALS)):
                 sent.append(part)
-                batch = Batch(text=self._text, source=self._source, trials=part, with_cells=with_cells)
+                batch = Batch(text=self.text, source=self._source, trials=part, with_cells=with_cells)
                 yield msgspec.json.encode(batch)
 
         work = do_batch if not isinstance(self._executor, InlineExecutor) else self._do_here

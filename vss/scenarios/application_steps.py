@@ -20,7 +20,7 @@ class Operable(Protocol):
     """What a writer object offers in addition when its application has actions for an operator."""
 
     async def operate(self, action: str, options: Mapping[str, Any]) -> Any:
-        """Do what an administrator of the application can do: dismount, mount, change a setting. Return JSON-ready data or None.
+        """Do what an administrator of the application can do: dismount, mount, change a setting; return JSON-ready data.
 
         Raises:
             NotFoundError: the application has no such action; the message names those it has.
@@ -86,7 +86,9 @@ class CrashService(WriterStep, frozen=True, kw_only=True, tag="crash_service"):
 
     async def run(self, stage: Stage) -> Any:
         """Let it die."""
-        stage.lab.coordinator.remove_writer(stage.lab.writer(self.writer))
+        writer = stage.lab.writer(self.writer)
+        stage.lab.coordinator.remove_writer(writer)
+        stage.killed.append(f"writer:{writer.name}")
         await self.application(stage).fail("the process died")
 
 

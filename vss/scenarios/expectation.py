@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-import vss.events
 from vss.errors import ConfigurationError
 from vss.nearest import nearest
+from vss.observe.jsonl import event_types
 
 if TYPE_CHECKING:
     from vss.events import Record
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _BOUND = re.compile(r"(>=|<=|>|<|==|!=|)\s*(\d+(?:\.\d+)?)")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq, "!=": operator.ne, "": operator.eq,
+    ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
+    "==": operator.eq, "!=": operator.ne, "": operator.eq,
 }  # fmt: skip
 
 
@@ -71,9 +72,9 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 f"{where}: says nothing of step '{self.step}'", hint="exit_code, error, hresult, message, data"
             )
         if self.event:
-            kind = getattr(vss.events, self.event, None)
-            known = [name for name in dir(vss.events) if isinstance(getattr(vss.events, name), type(vss.events.Event))]
-            if kind is None or self.event not in known:
+            known = event_types()
+            kind = known.get(self.event)
+            if kind is None:
                 raise ConfigurationError(f"{where}: no event is called '{self.event}'{nearest(self.event, known)}")
             for field in self.where:
                 if field not in kind.__struct_fields__:

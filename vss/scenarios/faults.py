@@ -23,9 +23,7 @@ class ScenarioFaults(FaultPlan):
 
     def __init__(self, faults: Sequence[ConfinedFault], watch: Watch | None = None) -> None:
         """Take faults, and who wants to know of every visit."""
-        super().__init__(
-            [fault for _, fault in faults], scopes=[during for during, _ in faults], spans_worlds=True
-        )
+        super().__init__([fault for _, fault in faults], scopes=[during for during, _ in faults], spans_worlds=True)
         self._watch = watch
         self._steps: list[str] = []
 

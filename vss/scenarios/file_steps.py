@@ -1,7 +1,7 @@
 """Steps an operator takes with files, on the machine or in a backup set: look, write, flip, delete, copy, rename.
 
-``path`` may hold ``*`` for a file that is there; of several that match, in sorted order, ``nth`` says which (0 the first, -1 the
-last). ``set`` names the step whose backup set is meant; paths there are relative, with ``/``.
+``path`` may hold ``*`` for a file that is there; of several that match, in sorted order, ``nth`` says which (0 the first, -1
+the last). ``set`` names the step whose backup set is meant; paths there are relative, with ``/``.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class DeleteFile(FileStep, frozen=True, kw_only=True, tag="delete_file"):
 
 
 class CopyFile(FileStep, frozen=True, kw_only=True, tag="copy_file"):
-    """Copy a file over ``to``; with ``to_set`` into the backup set of another step, with ``to_set = "machine"`` to the machine."""
+    """Copy a file over ``to``; ``to_set`` names the step whose backup set takes it, or is ``machine``."""
 
     to: str
     to_set: str = ""

@@ -32,8 +32,6 @@ class ScenarioKeeper(MemoryKeeper):
         nothing = PowerLossState(())
         for name, store in self._stores.items():
             assert isinstance(store, FaultyStore), "this keeper makes no other"
-            if self._knows_unsynced and not keeps_unsynced:
-                left = store.after_power_loss(nothing)
-            else:
-                left = copy_of(store)
+            loses = self._knows_unsynced and not keeps_unsynced
+            left = store.after_power_loss(nothing) if loses else copy_of(store)
             self._stores[name] = FaultyStore(left, records_writes=self._knows_unsynced)

@@ -112,7 +112,13 @@ def _faults(outcome: Outcome) -> list[Markup]:
 
 def _expected(outcome: Outcome) -> list[Markup]:
     return [
-        _row("no" if each.shortfalls else "yes", each.text, each.because, "; ".join(each.shortfalls), kind="bad" * bool(each.shortfalls))
+        _row(
+            "no" if each.shortfalls else "yes",
+            each.text,
+            each.because,
+            "; ".join(each.shortfalls),
+            kind="bad" * bool(each.shortfalls),
+        )
         for each in outcome.expected
     ]
 

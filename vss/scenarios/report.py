@@ -44,13 +44,31 @@ def report(outcome: Outcome, reproduce: str) -> str:
     if outcome.shortfalls:
         lines += ["", "Not as it must be"]
         lines += [each for shortfall in outcome.shortfalls for each in _shortfall_lines(shortfall, outcome.records)]
-    lines += ["", *_closing(outcome), f"Again: {reproduce}"]
-    return "\n".join(each for text in lines for each in wrapped(text))
+    lines += ["", *_closing(outcome)]
+    return "\n".join([*(each for text in lines for each in wrapped(text)), *_command_lines(f"Again: {reproduce}")])
+
+
+def _command_lines(text: str) -> list[str]:
+    """Return a command in lines that a shell joins again, broken between words where there are too many of them."""
+    lines = [""]
+    for word in printable(text).split(" --"):
+        piece = word if not lines[-1] else f" --{word}"
+        if lines[-1] and len(lines[-1]) + len(piece) > COLUMNS - 2:
+            lines[-1] += " \\"
+            lines.append(f"   {piece}")
+        else:
+            lines[-1] += piece
+    return lines
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, with characters that would not show as their numbers."""
+    return "".join(each if each.isprintable() else " " if each == "\n" else f"\\x{ord(each):02x}" for each in text)
 
 
 def wrapped(text: str) -> list[str]:
     """Return a line in printable pieces of at most 120 columns, the later ones indented."""
-    text = "".join(each if each.isprintable() else " " if each == "\n" else f"\\x{ord(each):02x}" for each in text)
+    text = printable(text)
     if len(text) <= COLUMNS:
         return [text]
     indent = " " * (len(text) - len(text.lstrip()) + 4)

@@ -1,6 +1,6 @@
-"""Runs a scenario: one simulated machine, switched on as often as the method says, its steps in order, the judgement at the end.
+"""Runs a scenario: one simulated machine, switched on as often as the method says, its steps in order, the judgement last.
 
-Every step is a task of its own, as a requestor is a process of its own: it may fail, and it may be killed, and the method goes on.
+Every step is a task of its own, as a requestor is a process of its own: it may fail, it may be killed, the method goes on.
 What a step raised is its outcome, never the runner's. The run itself fails only by what no step may do: a deadlock, a livelock,
 a leak, an exception that nobody took.
 """
@@ -8,14 +8,15 @@ a leak, an exception that nobody took.
 from __future__ import annotations
 
 import asyncio
+import copy
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from vss.errors import InvariantError, VssError
-from vss.events import Record
+from vss.errors import ConfigurationError, NotFoundError, PluginError, VssError
+from vss.events import Event, Record
 from vss.exit_codes import ExitCode
 from vss.lab import Lab
 from vss.lab.state import seed_of_start
@@ -23,13 +24,16 @@ from vss.observe import Recorder
 from vss.plugins.registry import Registry
 from vss.ports import NANOSECONDS, Ports
 from vss.scenarios.faults import ScenarioFaults, Watch
+from vss.scenarios.judgement import LifeEnd, judge, judged_expectations, left_of, unexpected_endings
 from vss.scenarios.keeper import ScenarioKeeper
-from vss.scenarios.outcome import ExpectationReport, Outcome, Shortfall, StepOutcome, digest_of
+from vss.scenarios.outcome import Outcome, Shortfall, StepOutcome, digest_of
+from vss.scenarios.power import PowerFailure
 from vss.scenarios.scenario import Scenario
 from vss.scenarios.stage import Stage
 from vss.scenarios.steps import PowerCut, Restart, Step
 from vss.simulation import ChoiceSource, MemoryFiles, Order, Simulation, SimulationError, SimulationLoop
 from vss.simulation.fault_grammar import Fault, parse_duration
+from vss.simulation.invariants import EndState
 from vss.simulation.parts import ACTOR
 
 KILLED = "killed"
@@ -48,6 +52,7 @@ def run_scenario(
     max_steps: int = MAX_STEPS,
     max_virtual_s: float = MAX_VIRTUAL_S,
     watch: Watch | None = None,
+    power: PowerFailure | None = None,
 ) -> Outcome:
     """Run a scenario once and judge it.
 
@@ -61,12 +66,13 @@ def run_scenario(
         max_steps: bound on steps of each life of the machine.
         max_virtual_s: bound on virtual time.
         watch: told of every visit of a fault site: the step, the site, its selectors.
+        power: when power fails in the middle of a step; the machine is on again a minute later.
 
     Raises:
         NotFoundError: the lab names a kind that is not registered.
         ConfigurationError: a role refuses its options.
     """
-    run = _ScenarioRun(scenario, registry, scenario.seed if seed is None else seed, faults, watch)
+    run = _ScenarioRun(scenario, registry, scenario.seed if seed is None else seed, faults, watch, power)
     return run.run(choices, order, max_steps, max_virtual_s)
 
 
@@ -77,13 +83,29 @@ class _PowerLost(Exception):
 class _ScenarioRun:
     """One run. State is in fields, since it outlives the machine's lives."""
 
-    def __init__(self, scenario: Scenario, registry: Registry, seed: int, faults: Sequence[Fault], watch: Watch | None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        registry: Registry,
+        seed: int,
+        faults: Sequence[Fault],
+        watch: Watch | None,
+        power: PowerFailure | None,
+    ) -> None:
         self._scenario = scenario
         self._registry = registry
         self._seed = seed
-        self._faults = ScenarioFaults([*scenario.faults, *(("", fault) for fault in faults)], watch)
+        self._faults = ScenarioFaults(
+            [*scenario.faults, *(("", fault) for fault in faults)], watch if power is None else self._note_visit
+        )
+        self._watch = watch
+        self._power = power
+        self._is_off = False
+        self._main: asyncio.Task[Any] | None = None
+        self._under_way: dict[str, tuple[Step, StepOutcome]] = {}
         cuts = [step for step in scenario.method if isinstance(step, PowerCut)]
-        self._keeper = ScenarioKeeper(knows_unsynced=any(step.unsynced == "lost" for step in cuts))
+        loses = any(step.unsynced == "lost" for step in cuts) or (power is not None and not power.keeps_unsynced)
+        self._keeper = ScenarioKeeper(knows_unsynced=loses)
         self._files = MemoryFiles()
         self._recorder = Recorder(lambda: self._now_ns)
         self._outcomes: dict[str, StepOutcome] = {}
@@ -93,6 +115,11 @@ class _ScenarioRun:
         self._loop: SimulationLoop | None = None
         self._off_at_ns = 0
         self._loop_steps = 0
+        self._life_ends: list[LifeEnd] = []
+        self._has_booted = False
+        self._left: EndState | None = None
+        self._killed: list[str] = []
+        self._faults.when_died.append(self._killed.append)
 
     @property
     def _now_ns(self) -> int:
@@ -112,7 +139,7 @@ class _ScenarioRun:
                 self._life,
                 seed=seed_of_start(self._seed, self._lives),
                 files=self._files,
-                emit=self._recorder.emit,
+                emit=self._recorder.emit if self._power is None else self._emit,
                 start_now_ns=self._off_at_ns,
                 start_wall_ns=round(self._scenario.lab.machine.start.timestamp()) * NANOSECONDS + self._off_at_ns,
                 choices=choices,
@@ -120,36 +147,63 @@ class _ScenarioRun:
                 faults=self._faults,
                 max_steps=max_steps,
                 max_virtual_s=max_virtual_s,
+                unjudged="all lives are judged at the end, with what requestors reported",
             )
             self._loop = simulation.loop
+            is_ended = False
+            self._left = None
+            first_record = len(self._recorder.records)
             try:
                 simulation.run()
+                is_ended = True
             except _PowerLost:
-                pass
+                self._is_off = False
             except SimulationError as error:
                 self._fail("run", type(error).__name__, error.message)
                 break
             except VssError as error:
+                if not self._has_booted and isinstance(error, (NotFoundError, ConfigurationError, PluginError)):
+                    raise  # the lab is not one: nothing was tried
                 self._fail("run", "machine", f"the machine did not come up or go down in order: {error.message}")
                 break
             finally:
                 self._off_at_ns = simulation.now_ns
                 self._loop_steps += simulation.steps
                 self._loop = None
+                ends = (first_record, len(self._recorder.records), self._off_at_ns)
+                left = self._left if is_ended else None
+                self._life_ends.append(LifeEnd(*ends, simulation.loop.stalled_ns, is_ended, tuple(self._killed), left))
             self._off_at_ns += self._down_ns()
         self._recorder.flush()
         return self._outcome()
 
     def _down_ns(self) -> int:
         """How long the machine is off after this life."""
+        if self._power is not None and self._power.has_happened and self._main is not None:
+            self._main = None
+            return round(parse_duration(Restart().down_for) * NANOSECONDS)
         last = self._scenario.method[self._next - 1] if self._next else None
         return last.down_ns if isinstance(last, Restart) else 0
 
     async def _life(self, ports: Ports) -> None:
+        if self._power is None or self._power.has_happened:
+            await self._live(ports)
+            return
+        self._main = asyncio.current_task()
+        try:
+            await self._live(ports)
+        except asyncio.CancelledError:
+            if self._is_off:
+                raise _PowerLost from None  # the cancellation is how we let ourselves know
+            raise
+        self._main = None
+
+    async def _live(self, ports: Ports) -> None:
         lab = Lab(self._scenario.lab, ports, self._registry, self._keeper)
-        stage = Stage(lab, self._registry, self._files, self._outcomes, self._records)
+        stage = Stage(lab, self._registry, self._files, self._outcomes, self._records, self._killed)
         if self._lives == 1:
             await lab.create()
+            self._has_booted = True
             await self._steady_state(lab)
         else:
             await lab.start()
@@ -169,6 +223,7 @@ class _ScenarioRun:
         if self._next == len(self._scenario.method) and self._scenario.steady_state.check_at_end:
             self._shortfalls += [Shortfall(kind="check", name="at the end", message=each) for each in await lab.check()]
         await lab.stop()
+        self._left = left_of(lab)
 
     def _is_due(self, step: Step) -> bool:
         """Whether the steps that decide about this one ended as it wants; a step that is skipped has no outcome."""
@@ -184,6 +239,29 @@ class _ScenarioRun:
                 self._loop.kill(task)
         raise _PowerLost
 
+    def _emit(self, event: Event) -> None:
+        if not self._is_off:
+            self._recorder.emit(event)
+
+    def _note_visit(self, step: str, site: str, selectors: Mapping[str, str]) -> None:
+        if self._watch is not None:
+            self._watch(step, site, selectors)
+        assert self._power is not None, "visits are noted for it"
+        if not self._power.happens_now(step, site, selectors):
+            return
+        assert self._loop is not None
+        assert self._main is not None
+        self._keeper.cut_power(keeps_unsynced=self._power.keeps_unsynced)
+        self._files = copy.deepcopy(self._files)  # what still runs writes to nobody
+        for step_under_way, began in list(self._under_way.values()):
+            self._note(step_under_way, began, None, error=KILLED, message="power failed", exit_code=ExitCode.UNEXPECTED)
+        self._is_off = True
+        current = asyncio.current_task()
+        for task in self._loop.tasks():
+            if task not in (current, self._main):
+                self._loop.kill(task)
+        self._main.cancel()
+
     async def _steady_state(self, lab: Lab) -> None:
         if self._scenario.steady_state.run_for:
             await lab.run_for(parse_duration(self._scenario.steady_state.run_for))
@@ -197,7 +275,8 @@ class _ScenarioRun:
         if step.background:
             stage.background[step.name] = task
         else:
-            await task
+            await asyncio.wait([task])  # not the task itself: a cancellation must reach us though it was killed
+            task.result()
 
     async def _carry_out(self, step: Step, stage: Stage) -> None:
         began = self._begin(step)
@@ -213,7 +292,9 @@ class _ScenarioRun:
     def _begin(self, step: Step) -> StepOutcome:
         self._faults.enter(step.name)
         kind = str(step.__struct_config__.tag)
-        return StepOutcome(step=step.name, kind=kind, first_record=len(self._recorder.records), began_ns=self._now_ns)
+        began = StepOutcome(step=step.name, kind=kind, first_record=len(self._recorder.records), began_ns=self._now_ns)
+        self._under_way[step.name] = (step, began)
+        return began
 
     async def _act(self, step: Step, stage: Stage, began: StepOutcome) -> None:
         """Let the step run in a task of its own, and note how it ended."""
@@ -223,7 +304,7 @@ class _ScenarioRun:
         task = loop.create_task(step.run(stage), name=f"step:{step.name}")
         ACTOR.reset(token)
         killed = loop.create_future()
-        loop.when_killed(task, lambda: killed.done() or killed.set_result(None))
+        loop.when_killed(task, lambda: _settle(killed))
         await asyncio.wait([task, killed], return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             await stage.lab.coordinator.requestor_killed(task)
@@ -251,6 +332,9 @@ class _ScenarioRun:
         )
 
     def _note(self, step: Step, began: StepOutcome, result: Any, *, exit_code: int = 0, **ending: Any) -> None:
+        if self._is_off:
+            return  # what a dead machine still says reaches nobody
+        del self._under_way[step.name]
         data = msgspec.to_builtins(result) if result is not None else None
         if "error" not in ending:
             exit_code = int(getattr(result, "exit_code", 0))
@@ -265,51 +349,36 @@ class _ScenarioRun:
 
     # -- judgement -------------------------------------------------------------------------------------------------------------
 
-    def _fail(self, kind: str, name: str, message: str, records: tuple[int, ...] = ()) -> None:
-        self._shortfalls.append(Shortfall(kind=kind, name=name, message=message, records=records))
+    def _fail(self, kind: str, name: str, message: str) -> None:
+        self._shortfalls.append(Shortfall(kind=kind, name=name, message=message))
 
     def _outcome(self) -> Outcome:
-        self._judge_steps()
-        expected = tuple(self._judge_expectations())
+        self._shortfalls += unexpected_endings(self._scenario, self._outcomes)
+        expected, unmet = judged_expectations(self._scenario, self._outcomes, self._recorder.records)
+        self._shortfalls += unmet
         reports = self._faults.report()
         if not self._scenario.lets_faults_rest:
             for report in reports[: len(self._scenario.faults)]:
                 if not report.strikes:
                     self._fail("expectation", "faults", f"'{report.fault}' never struck")
         records = tuple(self._recorder.records)
+        broken, not_judged = judge(self._life_ends, records, tuple(self._outcomes.values()))
+        self._shortfalls += broken
         return Outcome(
             title=self._scenario.title,
             seed=self._seed,
             steps=tuple(self._outcomes.values()),
             faults=reports,
             shortfalls=tuple(self._shortfalls),
-            not_judged=(),
+            not_judged=not_judged,
             records=records,
             virtual_ns=self._off_at_ns,
             loop_steps=self._loop_steps,
             digest=digest_of(records),
-            expected=expected,
+            expected=tuple(expected),
         )
 
-    def _judge_steps(self) -> None:
-        spoken_of = [each.step for each in self._scenario.expect if each.is_about_ending]
-        for outcome in self._outcomes.values():
-            if outcome.step not in spoken_of and (outcome.exit_code or outcome.error):
-                message = f"step '{outcome.step}' ended with exit code {outcome.exit_code}{outcome.told}, expected 0"
-                kind = "check" if outcome.error == InvariantError.__name__ else "expectation"
-                self._fail(kind, outcome.step, message, _last_record_of(outcome))
 
-    def _judge_expectations(self) -> Iterator[ExpectationReport]:
-        for expectation in self._scenario.expect:
-            wrong = expectation.shortfalls(self._outcomes, self._recorder.records)
-            because = f" ({expectation.because})" if expectation.because else ""
-            for message in wrong:
-                outcome = self._outcomes.get(expectation.step)
-                records = () if outcome is None else _last_record_of(outcome)
-                self._fail("expectation", expectation.step or expectation.event, message + because, records)
-            yield ExpectationReport(text=str(expectation), because=expectation.because, shortfalls=tuple(wrong))
-
-
-def _last_record_of(outcome: StepOutcome) -> tuple[int, ...]:
-    """The last record of a step; nothing where it recorded none."""
-    return (outcome.end_record - 1,) if outcome.end_record > outcome.first_record else ()
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

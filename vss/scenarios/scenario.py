@@ -7,9 +7,10 @@ checked in every run and need no word. Order of the sections after "Principles o
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -99,7 +100,8 @@ def scenario_of(data: Mapping[str, Any], source: str = "scenario") -> Scenario:
     try:
         file = msgspec.convert(data, _File)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{source}: {error}", hint="'vss schema scenario' prints what the file may hold") from error
+        hint = "'vss schema scenario' prints what the file may hold"
+        raise ConfigurationError(f"{source}: {error}{_nearest_key(str(error), data)}", hint=hint) from error
     if file.schema != SCHEMA:
         raise ConfigurationError(f"{source}: schema: expected '{SCHEMA}', found '{file.schema}'")
     method = _named(file.method, source)
@@ -129,6 +131,29 @@ def scenario_of(data: Mapping[str, Any], source: str = "scenario") -> Scenario:
         source=source,
         failure=file.failure,
     )
+
+
+_KINDS: dict[str, type[Step]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyStep)}
+_TABLES: dict[str, type[msgspec.Struct]] = {
+    "": _File, ".expect": Expectation, ".steady_state": SteadyState, ".failure": Failure,
+}  # fmt: skip
+_UNKNOWN = re.compile(r"unknown field `(.+?)`(?: - at `\$(.*)`)?")
+_INVALID_KIND = re.compile(r"Invalid value '(.*)' - at `\$\.method\[\d+\]\.do`")
+
+
+def _nearest_key(message: str, data: Mapping[str, Any]) -> str:
+    """Return the nearest known key or kind of step for what ``message`` calls unknown; nothing for other messages."""
+    kind = _INVALID_KIND.search(message)
+    if kind is not None:
+        return nearest(kind[1], _KINDS)
+    unknown = _UNKNOWN.search(message)
+    if unknown is None:
+        return ""
+    place = unknown[2] or ""
+    if place.startswith(".method["):
+        step = data["method"][int(place[len(".method[") : -1])]
+        return nearest(unknown[1], (*_KINDS[str(step.get("do"))].__struct_fields__, "do"))
+    return nearest(unknown[1], _TABLES[place.partition("[")[0]].__struct_fields__)
 
 
 def load_scenario(path: str, data: bytes) -> Scenario:
@@ -184,7 +209,7 @@ def _fault(source: str | Mapping[str, Any], names: Sequence[str], where: str) ->
         return "", parse_fault(source)
     during = str(source.get("during", ""))
     if during and during not in names:
-        raise ConfigurationError(f"{where}: during: no step is called '{during}': found {', '.join(names)}")
+        raise ConfigurationError(f"{where}: during: no step is called '{during}'{nearest(during, names)}")
     if "fault" in source:
         return during, parse_fault(str(source["fault"]))
     return during, parse_fault({key: value for key, value in source.items() if key != "during"})

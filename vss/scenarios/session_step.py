@@ -2,6 +2,7 @@
 
 A call that is refused does not end the step: what each call came to is the step's result, for expectations to look at
 (``data = { "calls.1.error" = "BadStateError" }``). ``leaves`` ends the requestor without a release, as a program that exits.
+``document`` names a step: one that called ``save_as_xml``, or whose backup set holds the document.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vss.coordinator import Session, SnapshotContext
+from vss.coordinator import Session, SnapshotAttributes, SnapshotContext
 from vss.documents import BackupComponents, BackupType, ComponentType, WriterMetadata
+from vss.documents.xml_reader import parse_backup_components
 from vss.errors import ConfigurationError, InvariantError, VssError
-from vss.ids import Guid
+from vss.ids import GUID_NULL, Guid
 from vss.scenarios.step import Step, check_reference, check_word
 from vss.simulation.fault_grammar import parse_duration
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 class _Requestor:
     """What a program remembers between its calls."""
 
+    step: str
     stage: Stage
     session: Session
     declared: list[WriterMetadata] = field(default_factory=list)
@@ -50,7 +53,8 @@ async def _initialize(caller: _Requestor, given: Mapping[str, Any]) -> Any:
 
 
 async def _set_context(caller: _Requestor, given: Mapping[str, Any]) -> Any:
-    caller.session.set_context(SnapshotContext[given.get("context", "BACKUP")])
+    attributes = SnapshotAttributes[given.get("attributes", "NONE")]
+    caller.session.set_context(SnapshotContext[given.get("context", "BACKUP")], attributes)
 
 
 async def _set_state(caller: _Requestor, given: Mapping[str, Any]) -> Any:
@@ -74,7 +78,8 @@ async def _start(caller: _Requestor, given: Mapping[str, Any]) -> Any:
 
 
 async def _add_volume(caller: _Requestor, given: Mapping[str, Any]) -> Any:
-    caller.snapshots.append(await caller.session.add_to_snapshot_set(given.get("volume", "D:")))
+    provider_id = caller.stage.lab.provider_id(given["provider"]) if "provider" in given else GUID_NULL
+    caller.snapshots.append(await caller.session.add_to_snapshot_set(given.get("volume", "D:"), provider_id))
 
 
 async def _prepare(caller: _Requestor, given: Mapping[str, Any]) -> Any:
@@ -117,6 +122,15 @@ async def _delete(caller: _Requestor, given: Mapping[str, Any]) -> Any:
     return await caller.session.delete_snapshots(caller.snapshots)
 
 
+async def _save(caller: _Requestor, given: Mapping[str, Any]) -> Any:
+    caller.stage.documents[caller.step] = parse_backup_components(caller.session.save_as_xml())
+
+
+async def _import(caller: _Requestor, given: Mapping[str, Any]) -> Any:
+    result = await caller.session.import_snapshots()
+    return {"imported": len(result.imported), "missing": len(result.missing), "hresult": result.hresult.name}
+
+
 async def _initialize_restore(caller: _Requestor, given: Mapping[str, Any]) -> Any:
     caller.session.initialize_for_restore(caller.stage.document_of(given["document"]))
 
@@ -145,12 +159,12 @@ async def _sleep(caller: _Requestor, given: Mapping[str, Any]) -> Any:
 
 CALLS: Mapping[str, tuple[Call, tuple[str, ...]]] = {
     "initialize_for_backup": (_initialize, ("document",)),
-    "set_context": (_set_context, ("context",)),
+    "set_context": (_set_context, ("context", "attributes")),
     "set_backup_state": (_set_state, ("type",)),
     "gather_writer_metadata": (_gather, ()),
     "add_component": (_add, ("component",)),
     "start_snapshot_set": (_start, ()),
-    "add_to_snapshot_set": (_add_volume, ("volume",)),
+    "add_to_snapshot_set": (_add_volume, ("volume", "provider")),
     "is_volume_supported": (_is_supported, ("volume",)),
     "prepare_for_backup": (_prepare, ()),
     "do_snapshot_set": (_snapshot, ()),
@@ -160,6 +174,8 @@ CALLS: Mapping[str, tuple[Call, tuple[str, ...]]] = {
     "abort_backup": (_abort, ()),
     "query": (_query, ()),
     "delete_snapshots": (_delete, ()),
+    "save_as_xml": (_save, ()),
+    "import_snapshots": (_import, ()),
     "initialize_for_restore": (_initialize_restore, ("document",)),
     "pre_restore": (_pre_restore, ()),
     "post_restore": (_post_restore, ()),
@@ -171,6 +187,7 @@ CALLS: Mapping[str, tuple[Call, tuple[str, ...]]] = {
 
 _VALUES: Mapping[str, Sequence[str]] = {
     "context": list(SnapshotContext.__members__),
+    "attributes": list(SnapshotAttributes.__members__),
     "type": list(BackupType.__members__),
 }
 
@@ -206,11 +223,10 @@ class SessionCalls(Step, frozen=True, kw_only=True, tag="session"):
 
     async def run(self, stage: Stage) -> Any:
         """Make the calls; return what each came to."""
-        caller = _Requestor(stage, stage.lab.open_session())
+        caller = _Requestor(self.name, stage, stage.lab.open_session())
         results: list[dict[str, Any]] = []
         try:
-            for table in self._tables():
-                results.append(await _outcome_of(caller, table))
+            results += [await _outcome_of(caller, table) for table in self._tables()]
         finally:
             if not caller.is_released and not self.leaves:
                 await caller.session.release()

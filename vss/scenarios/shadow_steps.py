@@ -1,4 +1,4 @@
-"""Steps about shadow copies, and what somebody else sees who asks: list, read, delete, expose, revert, break, limit their room."""
+"""Steps about shadow copies, and what somebody else sees who asks: status, read, delete, expose, revert, break, limit."""
 
 from __future__ import annotations
 
@@ -79,6 +79,8 @@ class DeleteShadows(Step, frozen=True, kw_only=True, tag="delete_shadows"):
         """Delete them."""
         found = await _shadows_of(stage, self.volume)
         async with stage.lab.open_session() as session:
+            session.initialize_for_backup()
+            session.set_context(SnapshotContext.ALL)
             await session.delete_snapshots([each.snapshot_id for each in found])
         return {"deleted": len(found)}
 
@@ -129,10 +131,11 @@ class UseShadow(Step, frozen=True, kw_only=True, tag="use_shadow"):
 
 
 class LimitShadows(Step, frozen=True, kw_only=True, tag="limit_shadows"):
-    """Change how much room the saved blocks of a volume's shadow copies may take."""
+    """Change how much room the saved blocks of a volume's shadow copies may take; with ``on``, set it aside on that volume."""
 
     volume: str
     maximum: str | int
+    on: str = ""
 
     def check(self, names: Sequence[str], where: str) -> None:
         """Refuse what is no size."""
@@ -140,9 +143,15 @@ class LimitShadows(Step, frozen=True, kw_only=True, tag="limit_shadows"):
 
     async def run(self, stage: Stage) -> Any:
         """Change it."""
-        await _differential_provider(stage).resize_storage(
-            stage.lab.volume(self.volume), parse_size(self.maximum, "maximum")
+        provider, volume, maximum = (
+            _differential_provider(stage),
+            stage.lab.volume(self.volume),
+            parse_size(self.maximum, "maximum"),
         )
+        if self.on:
+            await provider.add_storage(volume, stage.lab.volume(self.on), maximum)
+        else:
+            await provider.resize_storage(volume, maximum)
 
 
 async def _shadows_of(stage: Stage, volume: str) -> list[SnapshotProperties]:

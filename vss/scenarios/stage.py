@@ -30,12 +30,15 @@ class Stage:
         files: HostFiles,
         outcomes: dict[str, StepOutcome],
         records: Callable[[], Sequence[Record]],
+        killed: list[str],
     ) -> None:
-        """Look at ``lab``; ``outcomes`` is shared with the runner."""
+        """Look at ``lab``; ``outcomes`` and ``killed``, the roles that died, are shared with the runner."""
         self.lab = lab
         self.registry = registry
         self.files = files
         self.records = records
+        self.killed = killed
+        self.documents: dict[str, BackupComponents] = {}
         self.background: dict[str, asyncio.Task[None]] = {}
         self._outcomes = outcomes
 
@@ -52,10 +55,12 @@ class Stage:
         return SETS / str(set_id)
 
     def document_of(self, step: str) -> BackupComponents:
-        """Return the backup components document of the set that a step made."""
+        """Return the backup components document that a step saved, or that is in the set that it made."""
+        if step in self.documents:
+            return self.documents[step]
         return parse_backup_components(self.files.read_bytes(self.set_of(step) / _DOCUMENT))
 
-    # -- files, of the machine or (``set_step``) of the backup set that a step made ------------------------------------------------
+    # -- files, of the machine or (``set_step``) of the backup set that a step made --------------------------------------------
 
     async def files_called(self, pattern: str, set_step: str = "") -> list[str]:
         """Return the paths that match ``pattern``, without case, sorted: of the machine, or relative ones of a backup set."""

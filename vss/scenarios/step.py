@@ -1,4 +1,4 @@
-"""What every step of a method has: a name, how it runs, and how it is refused before anything runs. The kinds are in ``steps``."""
+"""What every step of a method has: a name, how it runs, how it is refused before anything runs. Kinds are in ``steps``."""
 
 from __future__ import annotations
 

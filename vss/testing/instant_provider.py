@@ -24,7 +24,8 @@ PLEX = 0x40000
 REFUSED_ATTRIBUTES = 0x1 | 0x4 | 0x8 | 0x20 | 0x10000 | 0x20000
 """Persistent, client accessible, no auto release, transportable, hardware assisted, differential."""
 
-_COPY_BYTES = 1 << 20
+_COPY_BYTES = 1 << 16
+_BLANK = bytes(_COPY_BYTES)
 
 
 class Phase(IntEnum):
@@ -45,6 +46,7 @@ class CopyDevice:
         """Begin with zeros."""
         self.size_bytes = size_bytes
         self.store = MemoryStore(size_bytes, name=name)
+        self.was_taken = False
         self.is_final = False
         self.is_gone = False
 
@@ -61,9 +63,12 @@ class CopyDevice:
         self.store.write(offset, data)
 
     def take(self, volume: BlockVolume) -> None:
-        """Copy all of ``volume`` as it is now."""
+        """Copy all of ``volume`` as it is now, into a blank store: what is blank costs nothing, unless it was taken before."""
         for offset in range(0, self.size_bytes, _COPY_BYTES):
-            self.store.write(offset, volume.device.read(offset, min(_COPY_BYTES, self.size_bytes - offset)))
+            data = volume.device.read(offset, min(_COPY_BYTES, self.size_bytes - offset))
+            if self.was_taken or data != _BLANK[: len(data)]:
+                self.store.write(offset, data)
+        self.was_taken = True
 
 
 @dataclass(slots=True)

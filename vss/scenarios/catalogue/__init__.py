@@ -1,5 +1,8 @@
-"""The catalogue of failures: one file per entry, package data. An entry that runs is a scenario file with a ``[failure]`` table;
-one that is pending has the table only, which says what it waits for."""
+"""The catalogue of failures: one file per entry, package data.
+
+An entry that runs is a scenario file with a ``[failure]`` table; one that is pending has the table only, which says what it
+waits for.
+"""
 
 from __future__ import annotations
 

@@ -7,11 +7,12 @@ returned, and judged: a refusal must be one that a writer may make.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.writer_context import ActiveContext
-from vss.documents import BackupType, SelectedComponent, WriterComponents, WriterMetadata
+from vss.documents import BackupComponents, BackupType, RestoreType, SelectedComponent, WriterComponents, WriterMetadata
 from vss.documents.selection import explicit_when_everything_is_chosen
 from vss.errors import NotFoundError
 from vss.ids import Guid
@@ -49,7 +50,7 @@ class DirectSession:
         self.session_id = session_id
         self.snapshot_set_id = bench.ports.ids.guid()
         self.backup_type = BackupType.FULL
-        self.document: WriterComponents | None = WriterComponents(
+        self.part: WriterComponents | None = WriterComponents(
             writer_id=metadata.writer_id,
             instance_id=metadata.instance_id,
             instance_name=metadata.instance_name,
@@ -72,13 +73,37 @@ class DirectSession:
         """Every volume of the machine."""
         return list(self.bench.checks.volumes)
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """No variables."""
+        return {}
+
+    @property
+    def document(self) -> BackupComponents:
+        """A document with this writer's part alone."""
+        return BackupComponents(
+            backup_type=self.backup_type,
+            snapshot_set_id=self.snapshot_set_id,
+            writers=() if self.part is None else (self.part,),
+        )
+
+    @property
+    def snapshot_context(self) -> SnapshotContext:
+        """A backup."""
+        return SnapshotContext.BACKUP
+
+    @property
+    def restore_type(self) -> RestoreType:
+        """By copying."""
+        return RestoreType.BY_COPY
+
     def components_of(self, instance_id: Guid) -> WriterComponents | None:
         """The writer's part."""
-        return self.document if instance_id == self.bench.writer.instance_id else None
+        return self.part if instance_id == self.bench.writer.instance_id else None
 
     def replace_components(self, components: WriterComponents) -> None:
         """Keep what the writer changed."""
-        self.document = components
+        self.part = components
 
     async def writable_snapshot(self, volume: str) -> FileSystem:
         """There is no shadow copy here."""
@@ -113,7 +138,7 @@ class DirectSession:
                 mend="wait for nothing that only a later event would bring, and give every wait a limit",
                 source=page("CVssWriter::OnAbort"),
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - any exception of a plugin is what is judged here
             if not is_legal_failure(error):
                 self.bench.refuse_escape(self._last(step), f"calls so far: {', '.join(self.history())}")
             return error

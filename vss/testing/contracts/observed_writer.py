@@ -56,7 +56,7 @@ class ObservedWriter(Writer):
         self.application_level = ApplicationLevel(inner.application_level)
         self.freeze_timeout_s = inner.freeze_timeout_s
 
-    @property  # type: ignore[override]
+    @property
     def instance_id(self) -> Guid:
         """The author's writer has it."""
         return self.inner.instance_id

@@ -8,9 +8,10 @@ from typing import TypeVar
 from vss.events import Event
 from vss.ports import FaultSite, Ports
 from vss.roles.provider import Provider, ProviderCapabilities
-from vss.simulation import ChoiceSource, run
+from vss.simulation import ChoiceSource
 from vss.testing.contracts.provider_bench import ProviderBench
-from vss.testing.contracts.verdict import good_end, not_applicable
+from vss.testing.contracts.verdict import not_applicable
+from vss.testing.contracts.world import run_world
 
 T = TypeVar("T")
 MAX_VIRTUAL_S = 30 * 86400.0
@@ -53,15 +54,14 @@ class ProviderChecks:
             await bench.demand("close", when="at the end")
             return result
 
-        with good_end(f"the provider of {type(self).__name__}"):
-            return run(
-                main,
-                seed=1,
-                emit=None if events is None else events.append,
-                faults=faults,
-                choices=choices,
-                max_virtual_s=MAX_VIRTUAL_S,
-            )
+        return run_world(
+            main,
+            f"the provider of {type(self).__name__}",
+            faults=faults,
+            choices=choices,
+            events=events,
+            max_virtual_s=MAX_VIRTUAL_S,
+        )
 
     def capabilities(self) -> ProviderCapabilities:
         """Return the provider's record of what it can do."""

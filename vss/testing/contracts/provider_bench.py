@@ -125,7 +125,7 @@ class ProviderBench:
                 mend="give every wait a limit; nothing may wait for a later call of the same set",
                 source=CREATION,
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - any exception of a plugin is what is judged here
             if not is_legal_failure(error):
                 self.refuse_code(method, error, when)
             return None, error
@@ -161,9 +161,7 @@ class ProviderBench:
         made = MadeSet(Guid(int=base), {}, attributes)
         for index, volume in enumerate(self.volumes):
             made.ids[volume.name] = Guid(int=base + index + 1)
-            await self.demand(
-                "begin_prepare_snapshot", made.set_id, made.ids[volume.name], volume, attributes, when=when
-            )
+            await self.demand("begin_prepare_snapshot", made.set_id, made.ids[volume.name], volume, attributes, when=when)
         return made
 
     async def step(self, made: MadeSet, phase: str) -> BaseException | None:

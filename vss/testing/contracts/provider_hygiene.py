@@ -1,4 +1,4 @@
-"""Provider checks: nothing of the outside world, nothing left behind, any order of tasks, a whole session through a coordinator."""
+"""Provider checks: nothing of the outside world, nothing left behind, any order of tasks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Provider checks: the order of calls, legal and illegal, repeated, aborted at every point.
 
-Source of the rules: Volume Shadow Copy Service documentation, "Shadow copy creation for providers", "State transitions in shadow
-copy providers".
+Source of the rules: Volume Shadow Copy Service documentation, "Shadow copy creation for providers", "State transitions in
+shadow copy providers".
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class OrderChecks(ProviderChecks):
                 if wrong:
                     broken(
                         f"{bench.name} lists wrong properties of the shadow copy of {volume.name}",
-                        expected=f"{expected}, the attributes asked for, wall time at commit, a device name without '\\' at the end",
+                        expected=f"{expected}, the attributes asked for, the time of the commit, no backslash at an end",
                         found=str(wrong),
                         mend="fill in SnapshotProperties from what begin_prepare_snapshot was given",
                         source=page("VSS_SNAPSHOT_PROP"),

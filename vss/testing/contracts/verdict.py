@@ -39,9 +39,7 @@ def broken(what: str, *, expected: str, found: str, mend: str, source: str) -> N
         source: the document and section that says so.
     """
     __tracebackhide__ = True  # pytest shows the check that failed, not this function
-    raise ContractBroken(
-        f"{what}\n  expected: {expected}\n  found:    {found}\n  mend:     {mend}\n  source:   {source}"
-    )
+    raise ContractBroken(f"{what}\n  expected: {expected}\n  found:    {found}\n  mend:     {mend}\n  source:   {source}")
 
 
 def page(name: str) -> str:

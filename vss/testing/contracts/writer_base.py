@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
 from vss.coordinator import Limits
@@ -11,9 +11,9 @@ from vss.plugins.hosts import WriterHost
 from vss.ports import FaultSite, Ports
 from vss.roles.verifier import Verifier
 from vss.roles.writer import Writer
-from vss.simulation import ChoiceSource, FaultPlan, run
+from vss.simulation import ChoiceSource, FaultPlan
 from vss.testing.contracts.direct_session import DirectSession
-from vss.testing.contracts.verdict import good_end
+from vss.testing.contracts.world import run_world
 from vss.testing.contracts.writer_bench import WriterBench
 
 T = TypeVar("T")
@@ -67,6 +67,7 @@ class WriterChecks:
         choices: ChoiceSource | None = None,
         seed: int = 1,
         events: list[Event] | None = None,
+        excused: Collection[str] = (),
     ) -> T:
         """Boot a bench in a fresh world, play ``story`` on it, shut it down; a world that ends badly fails the check."""
         plan = FaultPlan.parse(faults) if isinstance(faults, str) else faults
@@ -78,15 +79,16 @@ class WriterChecks:
             await bench.shut_down()
             return result
 
-        with good_end(f"the writer of {type(self).__name__}"):
-            return run(
-                main,
-                seed=seed,
-                emit=None if events is None else events.append,
-                faults=plan,
-                choices=choices,
-                max_virtual_s=MAX_VIRTUAL_S,
-            )
+        return run_world(
+            main,
+            f"the writer of {type(self).__name__}",
+            seed=seed,
+            faults=plan,
+            choices=choices,
+            events=events,
+            max_virtual_s=MAX_VIRTUAL_S,
+            excused=excused,
+        )
 
     def play_directly(self, story: Callable[[DirectSession], Awaitable[T]]) -> T:
         """Play ``story`` with the handlers called one by one, without a coordinator between."""

@@ -1,6 +1,7 @@
-"""Writer checks: what may be thrown away, and when. Logs go in BackupComplete only, and only for components reported as backed up.
+"""Writer checks: what may be thrown away, and when: in BackupComplete only, and only of components reported as backed up.
 
-Source of the rules: Volume Shadow Copy Service documentation, "CVssWriter::OnBackupComplete", "IVssComponent::GetBackupSucceeded".
+Source of the rules: Volume Shadow Copy Service documentation, "CVssWriter::OnBackupComplete",
+"IVssComponent::GetBackupSucceeded".
 """
 
 from __future__ import annotations

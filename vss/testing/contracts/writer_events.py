@@ -19,6 +19,8 @@ from vss.testing.contracts.writer_base import WriterChecks
 from vss.testing.contracts.writer_bench import WriterBench
 
 _SNAPSHOT_STEPS = ("prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot")
+_TYPE_AS_ASKED = ("D8",)
+"""Goes by the type that was asked for; one that a writer's schema lacks counts as full, which the events do not say."""
 _TYPES = (BackupType.FULL, BackupType.COPY, BackupType.INCREMENTAL, BackupType.DIFFERENTIAL, BackupType.LOG)
 
 
@@ -51,7 +53,7 @@ class EventChecks(WriterChecks):
                 await bench.demand_signs_of_life(f"a {backup_type.name} backup")
             await bench.demand_recovered("backups of every type")
 
-        self.play(story)
+        self.play(story, excused=_TYPE_AS_ASKED)
 
     def test_one_component_alone_can_be_backed_up(self) -> None:
         """Whatever else the writer has."""

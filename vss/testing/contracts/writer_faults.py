@@ -60,6 +60,14 @@ class FaultChecks(WriterChecks):
         """Each event once gets no answer; whoever waits gives up."""
         self._check_at_every_step("hang", "a hang at")
 
+    def test_a_call_that_hangs_midway_is_survived(self) -> None:
+        """Each event once is given up while the writer is at it."""
+        self._check_at_every_step("hang=during", "a hang in the middle of")
+
+    def test_a_call_that_comes_twice_is_survived(self) -> None:
+        """Each event once is delivered a second time."""
+        self._check_at_every_step("duplicate", "a doubled")
+
     def test_a_late_call_is_survived(self) -> None:
         """Each event once arrives later than its limit allows."""
         self._check_at_every_step("delay=40s", "a late")
@@ -95,9 +103,7 @@ class FaultChecks(WriterChecks):
 
         self.play_directly(story)
 
-    def _judge_cancelled(
-        self, session: DirectSession, step: str, task: asyncio.Task[None], turns: int, is_over: bool
-    ) -> None:
+    def _judge_cancelled(self, session: DirectSession, step: str, task: asyncio.Task[None], turns: int, is_over: bool) -> None:
         name, problem = session.bench.name, ""
         if not task.done():
             problem = "it went on for 600 s"
@@ -112,7 +118,7 @@ class FaultChecks(WriterChecks):
                 expected="CancelledError comes out of the handler, at once or after a bounded clean-up",
                 found=f"cancelled at its suspension {turns}, {problem}",
                 mend="never catch BaseException or CancelledError without raising it again; clean up in finally",
-                source="Python documentation, asyncio, \"Task cancellation\"",
+                source='Python documentation, asyncio, "Task cancellation"',
             )
 
     def test_prepare_backup_can_be_cancelled_anywhere(self) -> None:
@@ -213,7 +219,7 @@ class FaultChecks(WriterChecks):
         self._check_neighbour("on_thaw", "hang", "another writer's hang in Thaw")
 
     def test_a_death_while_the_writer_is_frozen_is_survived(self) -> None:
-        """Whoever drives the set dies without a word: Abort comes late, from a timer or an obituary, and the writer works on."""
+        """Whoever drives the set dies without a word: Abort comes late, by a timer or an obituary; the writer works on."""
 
         async def story(bench: WriterBench) -> None:
             async def backup() -> None:

@@ -46,7 +46,12 @@ class HygieneChecks(WriterChecks):
             events: list[Event] = []
             runs.append((self.play(self._visit, events=events), events))
         if runs[0] != runs[1]:
-            names = ("document of the first backup", "document of the second backup", "changes of files", "bytes on the volumes")
+            names = (
+                "document of the first backup",
+                "document of the second backup",
+                "changes of files",
+                "bytes on the volumes",
+            )
             seen = [name for name, one, other in zip(names, runs[0][0], runs[1][0], strict=False) if one != other]
             broken(
                 "the writer behaves differently in two runs with the same seed",
@@ -110,9 +115,7 @@ class HygieneChecks(WriterChecks):
 
     def test_no_session_leaves_a_file_open(self) -> None:
         """Counted between sessions."""
-        self._check_growth(
-            "open files", lambda bench: len(bench.files.open_paths), "close every handle, in finally"
-        )
+        self._check_growth("open files", lambda bench: len(bench.files.open_paths), "close every handle, in finally")
 
     def test_no_session_leaves_a_timer_armed(self) -> None:
         """Counted between sessions."""

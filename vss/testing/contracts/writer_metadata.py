@@ -1,4 +1,7 @@
-"""Writer checks: what Identify answers. Source of the rules: Volume Shadow Copy Service documentation, "Writer metadata document"."""
+"""Writer checks: what Identify answers.
+
+Source of the rules: Volume Shadow Copy Service documentation, "Writer metadata document".
+"""
 
 from __future__ import annotations
 
@@ -218,9 +221,7 @@ class MetadataChecks(WriterChecks):
             live = {path.lower() for path in await bench.live_files()}
             written = {change.path.lower() for change in bench.files.changes[since:] if change.kind in ("write", "create")}
             excluded = [(each.path, each.filespec, each.recursive) for each in metadata.excluded]
-            missing = sorted(
-                path for path in written & live - own if not any(is_in_file_set(path, *each) for each in excluded)
-            )
+            missing = sorted(path for path in written & live - own if not any(is_in_file_set(path, *each) for each in excluded))
             if missing:
                 broken(
                     f"{bench.name} writes files that no component declares",

@@ -182,9 +182,9 @@ class RestoreChecks(WriterChecks):
     def _check_lonely(self, *steps: str) -> None:
         async def story(session: DirectSession) -> None:
             await self._metadata(session.bench)
-            assert session.document is not None
-            components = tuple(replace(each, selected_for_restore=True) for each in session.document.components)
-            session.document = replace(session.document, components=components)
+            assert session.part is not None
+            components = tuple(replace(each, selected_for_restore=True) for each in session.part.components)
+            session.part = replace(session.part, components=components)
             await self.before_restore(session.bench.writer)
             await session.calls(*steps)
 

@@ -1,0 +1,138 @@
+"""A trial is judged by the invariants, by the clean run, and by what is there at the end; a planted bug is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from vss.errors import ConfigurationError
+from vss.exploration.trials import Explorer, Trial, TrialResult, replay_command, trial_of
+from vss.exploration.workers import Crew
+from vss.scenarios import parse_scenario
+from vss.simulation import LivelockError
+
+NOT_COPIED = r"requestor.copy when=file:D:\Mail\boxes.dat when=nth:1 drop"
+
+
+def result_of(crew: Crew, *faults: tuple[str, str], reboot_after: str = "") -> TrialResult:
+    return crew.explorer.run(Trial(seed=1, faults=faults, reboot_after=reboot_after))
+
+
+def test_a_trial_without_faults_is_the_clean_run(crew: Crew) -> None:
+    result = result_of(crew)
+
+    assert (result.violations, result.outcome) == ((), "not struck")
+    assert dict(result.endings) == crew.explorer.clean_endings(1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "ending"),
+    [
+        ("writer.freeze when=writer:Notes fail code=F3", "reported", 3),
+        ("provider.commit times=always fail", "reported", 4),
+        ("provider.commit hang", "reported", 5),
+        ("requestor.seal crash=before", "reported", -1),
+        ("writer.freeze when=writer:Notes delay=1ms", "absorbed", 0),
+    ],
+)
+def test_a_fault_may_spoil_its_own_step_only(crew: Crew, fault: str, outcome: str, ending: int) -> None:
+    result = result_of(crew, ("backup", fault))
+
+    assert result.violations == ()
+    assert (result.outcome, dict(result.endings)["backup"]) == (outcome, ending)
+    assert dict(result.endings)["fresh"] == 0
+
+
+def test_a_restore_that_failed_is_repeated_and_everything_is_there(crew: Crew) -> None:
+    result = result_of(crew, ("restore", "restore.write when=nth:1 fail"))
+
+    assert result.violations == ()
+    assert {"restore": 3, "again": 0, "check": 0}.items() <= dict(result.endings).items()
+
+
+def test_a_role_that_stays_dead_is_not_asked_to_recover_until_the_machine_restarts(crew: Crew) -> None:
+    fault = ("backup", "provider.commit crash=before")
+
+    dead, restarted = result_of(crew, fault), result_of(crew, fault, reboot_after="backup")
+
+    assert (dead.violations, dict(dead.endings)["fresh"]) == ((), 4)
+    assert (restarted.violations, dict(restarted.endings)["fresh"]) == ((), 0)
+
+
+def test_a_requestor_that_forgets_a_file_says_so(crew: Crew) -> None:
+    result = result_of(crew, ("backup", NOT_COPIED))
+
+    assert (result.violations, dict(result.endings)["backup"]) == ((), 3)
+
+
+def test_a_fresh_backup_that_fails_after_a_fault_is_a_violation(grudging: Crew) -> None:
+    result = result_of(grudging, ("backup", "provider.commit fail"))
+
+    assert result.outcome == "violated"
+    assert [each.key for each in result.violations] == ["recovery fresh"]
+
+
+def test_a_run_that_does_not_end_is_a_violation(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never_ends(*arguments: object, **options: object) -> None:
+        raise LivelockError("the run took more than 5 steps")
+
+    monkeypatch.setattr(crew.explorer, "outcome", never_ends)
+
+    assert [each.key for each in result_of(crew).violations] == ["run LivelockError"]
+
+
+def test_any_exception_of_a_run_is_a_violation(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*arguments: object, **options: object) -> None:
+        raise AssertionError("our own mistake")
+
+    monkeypatch.setattr(crew.explorer, "outcome", breaks)
+
+    assert [(each.key, each.message) for each in result_of(crew).violations] == [("run AssertionError", "our own mistake")]
+
+
+def test_the_same_trial_gives_the_same_bytes(crew: Crew) -> None:
+    trial = Trial(seed=3, order="any", choices="seeded", faults=(("backup", "writer.freeze prob=0.5 fail"),))
+
+    first, again = crew.explorer.run(trial), Explorer(crew.explorer.scenario, crew.registry).run(trial)
+
+    assert first == again
+    assert first.picks > 0
+
+
+def test_the_command_of_a_trial_gives_the_trial_again(crew: Crew) -> None:
+    scenario = crew.explorer.scenario
+    words = ["during=backup writer.freeze when=nth:1 fail", "fault provider.commit hang"]
+    trial = trial_of(scenario, seed=7, faults=words, order="any", choices="0,2", reboot_after="backup")
+
+    assert trial.faults[0] == ("backup", "fault writer.freeze when=nth:1 fail")
+    assert replay_command(trial, "x y.toml") == (
+        "vss run 'x y.toml' --seed 7 --fault 'during=backup writer.freeze when=nth:1 fail' --fault 'provider.commit hang'"
+        " --order any --choices 0,2 --reboot-after backup"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"faults": ["during=bakup writer.freeze fail"]}, "no step is called 'bakup'; did you mean 'backup'"),
+        ({"reboot_after": "frsh"}, "no step is called 'frsh'; did you mean 'fresh'"),
+        ({"faults": ["writer.frieze fail"]}, "did you mean 'writer.freeze'"),
+        ({"order": "some"}, "order: expected one of fifo, jitter, any, found 'some'"),
+        ({"choices": "seeded"}, "with order 'fifo' nothing is asked"),
+        ({"order": "any", "choices": "1,x"}, "expected 'seeded', 'pct:DEPTH:PICKS' or numbers"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused(crew: Crew, options: dict[str, object], told: str) -> None:
+    good: dict[str, object] = {"seed": 1, "faults": [], "order": "fifo", "choices": "", "reboot_after": ""}
+
+    with pytest.raises(ConfigurationError, match=told):
+        trial_of(crew.explorer.scenario, **(good | options))  # type: ignore[arg-type]
+
+
+def test_a_step_that_needs_another_is_skipped_where_that_failed(crew: Crew) -> None:
+    skipped = dict(result_of(crew, ("backup", "provider.commit fail")).endings)
+
+    assert not {"verify", "disaster", "restore", "again"} & set(skipped)
+    with pytest.raises(ConfigurationError, match="needs: no step is called 'bakup'; did you mean 'backup'"):
+        parse_scenario(
+            'title = "t"\n[lab]\ntemplate = "small"\n[[method]]\ndo = "backup"\n[[method]]\ndo = "check"\nneeds = ["bakup"]'
+        )
