@@ -235,11 +235,17 @@ name = "wrong value"
 writer = "SG1"
 action = "set_circular"
 options = { on = "yes" }
+
+do = "operate"
+name = "nothing to recover"
+writer = "SG1"
+action = "hard_recovery"
 """,
         template="mail",
     )
 
     assert "did you mean 'dismount'" in outcome.step("unknown").message
+    assert outcome.step("nothing to recover").error == "StoreError"
     assert "action 'mount': expected no options, found can_be_overwritten = True" in outcome.step("wrong option").message
     assert "expected on = true or false, found on = 'yes'" in outcome.step("wrong value").message
 
@@ -409,6 +415,10 @@ def test_a_step_that_raises_what_it_must_not_is_an_outcome_too() -> None:
         ('do = "backup"\nprevious = "x"', "previous: no step is called 'x'"),
         ('do = "restore"\nof = ["backup"]', "of: no step is called 'backup'"),
         ('do = "wait"\nstep = "wai"', "did you mean 'wait'"),
+        ('do = "verify"\nof = []', "of: expected a step, found none"),
+        ('do = "session"\ncalls = [{ call = "sleep", duration = "x" }]', "duration: 'x' is no duration"),
+        ('do = "session"\ncalls = [{ call = "query", must_fail = 3 }]', "must_fail: expected text, found 3"),
+        ('do = "session"\ncalls = [{ call = "set_backup_succeeded", succeeded = "yes" }]', "expected true or false"),
         ('do = "flip_bit"\npath = "x"\nset = "y"', "set: no step is called 'y'"),
         ('do = "copy_file"\npath = "x"\nto = "z"\nto_set = "y"', "to_set: no step is called 'y'"),
         ('do = "use_shadow"\nuse = "revrt"\nvolume = "D:"', "did you mean 'revert'"),
@@ -439,6 +449,12 @@ LAB = '[lab]\ntemplate = "small"\n'
         (HEAD + LAB + '[steady_state]\nrun_fr = "x"', "did you mean 'run_for'"),
         (HEAD + LAB + "[lab.options.Post]\na = 1", "no workload is called 'Post'"),
         (HEAD.replace("check", "chek") + LAB, "did you mean 'check'"),
+        (HEAD + LAB + "options = 1", "lab.options: expected a table, found 1"),
+        (HEAD + LAB + "machine = 1", "lab.machine: expected a table, found 1"),
+        (HEAD + LAB + "[lab.options]\nMail = 1", "lab.options.Mail: expected a table, found 1"),
+        (HEAD + LAB + '[steady_state]\nrun_for = "x"', "steady_state.run_for: 'x' is no duration"),
+        (HEAD + LAB + "[[faults]]\nfault = 1", r"faults\[0\]: fault '1': no site"),
+        (HEAD + LAB + '[[faults]]\nsite = "writer.freeze"', r"faults\[0\]: fault table needs the key 'effect'"),
         ("title = 7\n" + HEAD[12:] + LAB, "Expected `str`"),
     ],
 )

@@ -37,6 +37,7 @@ COMMANDS: dict[str, Declared] = {
     "lab check": Declared("vss.cli.lab:check", "Check what must hold at rest."),
     "lab create": Declared("vss.cli.lab:create", "Make a lab in DIRECTORY, which must be empty or missing."),
     "lab flip-bit": Declared("vss.cli.lab:flip_bit", "Flip one bit on the disk under the file PATH."),
+    "lab grow": Declared("vss.cli.lab:grow", "Make VOLUME, and the file system on it, SIZE long."),
     "lab lose": Declared("vss.cli.lab:lose", "Lose the disk under VOLUME."),
     "lab replace": Declared("vss.cli.lab:replace", "Put a new, empty disk in the place of a lost VOLUME."),
     "lab run": Declared("vss.cli.lab:run", "Let the workloads work, in virtual time."),

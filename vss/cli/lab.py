@@ -188,6 +188,27 @@ def replace(directory: Path, volume: str, as_json: bool) -> None:
     _say(as_json, "replaced", f"volume {volume} has a new, empty disk", volume=volume)
 
 
+@click.command()
+@lab_argument
+@click.argument("volume")
+@click.argument("size")
+@json_option
+def grow(directory: Path, volume: str, size: str, as_json: bool) -> None:
+    """Make VOLUME (such as D:) and the file system on it SIZE long: bytes, or 64MiB, 2GiB and the like.
+
+    Refused while the volume has shadow copies or storage for them.
+    """
+    from vss.lab.configuration import parse_size
+
+    size_bytes = parse_size(size, "SIZE")
+
+    async def lengthen(lab: Lab) -> None:
+        await lab.volume(volume).grow(size_bytes)
+
+    in_lab(directory, lengthen)
+    _say(as_json, "grown", f"volume {volume} has {size_bytes} bytes", volume=volume, size_bytes=size_bytes)
+
+
 @click.command("flip-bit")
 @lab_argument
 @click.argument("path")

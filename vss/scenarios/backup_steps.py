@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vss.documents import BackupType
+from vss.errors import ConfigurationError
 from vss.scenarios.step import SETS, Step, check_reference, check_word
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class OfSets(Step, frozen=True, kw_only=True):
         return [self.of] if isinstance(self.of, str) else self.of
 
     def check(self, names: Sequence[str], where: str) -> None:
-        """Refuse unknown steps."""
+        """Refuse unknown steps, and none at all."""
+        if not self.steps:
+            raise ConfigurationError(f"{where}: of: expected a step, found none")
         for name in self.steps:
             check_reference(name, names, f"{where}: of")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from vss.io_faults import IoFault
@@ -26,6 +27,16 @@ class ScenarioFaults(FaultPlan):
         super().__init__([fault for _, fault in faults], scopes=[during for during, _ in faults], spans_worlds=True)
         self._watch = watch
         self._steps: list[str] = []
+        self._is_unseen = False
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Let nobody notice what is done in the block: its visits are not counted, and nothing strikes."""
+        before, self._is_unseen = self._is_unseen, True
+        try:
+            yield
+        finally:
+            self._is_unseen = before
 
     def enter(self, scope: str) -> None:
         """A step begins."""
@@ -45,6 +56,8 @@ class ScenarioFaults(FaultPlan):
 
     def at(self, site: str, size: int = 0, **selectors: str) -> IoFault | None:
         """Return the fault that strikes this visit of a site passed by a plain call."""
+        if self._is_unseen:
+            return None
         self._show_visit(site, selectors)
         return super().at(site, size, **selectors)
 

@@ -144,6 +144,7 @@ class CopyFile(FileStep, frozen=True, kw_only=True, tag="copy_file"):
         if target_set:
             stage.change_set_file(target_set, target, data, -1)
         else:
+            await stage.lab.files.make_directory(target.rpartition("\\")[0])
             await stage.write_file(target, data, -1)
         return {"path": path, "to": target}
 

@@ -7,7 +7,7 @@ is judged as cut off.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vss.errors import InvariantError
@@ -35,6 +35,7 @@ class LifeEnd:
         is_ended: the machine was shut down in order.
         killed: roles that died by a fault.
         left: what the machine had not given back when it was shut down; None where it was not, or not in order.
+        seen: what else was taken down, as fields of ``Evidence``.
     """
 
     first_record: int
@@ -44,6 +45,7 @@ class LifeEnd:
     is_ended: bool
     killed: tuple[str, ...] = ()
     left: EndState | None = None
+    seen: Mapping[str, Any] = field(default_factory=dict)
 
 
 def left_of(lab: Lab) -> EndState:
@@ -96,6 +98,7 @@ def _evidence(life: LifeEnd, records: Sequence[Record], steps: Sequence[StepOutc
             for each in steps
             if each.kind in _REPORTING and life.first_record <= each.end_record <= life.end_record and each.error != "killed"
         ],
+        **life.seen,
     )
 
 

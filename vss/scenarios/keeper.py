@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from vss.lab.configuration import VolumeTable, parse_size
-from vss.lab.stores import MemoryKeeper
-from vss.volumes import BlockStore, FaultyStore, MemoryStore, PowerLossState
+from vss.lab.stores import BeforeMount, MemoryKeeper
+from vss.ports import Ports
+from vss.volumes import BlockStore, BlockVolume, FaultyStore, MemoryStore, PowerLossState
 from vss.volumes.fault_store import copy_of
+from vss.volumes.watched_store import Moment, WatchedStore
 
 
 class ScenarioKeeper(MemoryKeeper):
@@ -13,25 +15,55 @@ class ScenarioKeeper(MemoryKeeper):
 
     Args:
         knows_unsynced: whether power cuts may lose writes that were not flushed, at the price of a second copy in memory.
+        moment: stamps what the stores note of their writes; where there is none they are not watched.
+
+    Attributes:
+        watched: the stores under the volumes, by name; empty where nobody watches.
     """
 
-    def __init__(self, *, knows_unsynced: bool = False) -> None:
+    def __init__(self, *, knows_unsynced: bool = False, moment: Moment | None = None) -> None:
         """Begin with nothing."""
         super().__init__()
         self._knows_unsynced = knows_unsynced
+        self._moment = moment
+        self._below: dict[str, FaultyStore] = {}
+        self._written: dict[str, set[int]] = {}
+        self.watched: dict[str, WatchedStore] = {}
+
+    def make(self, table: VolumeTable, ports: Ports) -> BlockVolume:
+        """Make a new volume, and watch it from here on: formatting is no application's work."""
+        return self._watch(super().make(table, ports))
+
+    def mount(self, table: VolumeTable, ports: Ports, before_mount: BeforeMount | None = None) -> BlockVolume:
+        """Mount a volume, and watch it from here on."""
+        return self._watch(super().mount(table, ports, before_mount))
+
+    def _watch(self, volume: BlockVolume) -> BlockVolume:
+        watched = self.watched.get(volume.name)
+        if watched is not None and not volume.is_lost:
+            watched.begin()
+            volume.device.attach(watched)
+        return volume
 
     def blank(self, table: VolumeTable) -> BlockStore:
         """Return an empty store."""
         self.lost_volumes = [each for each in self.lost_volumes if each != table.name]
         store = MemoryStore(parse_size(table.size, table.name), name=table.name)
-        self._stores[table.name] = FaultyStore(store, records_writes=self._knows_unsynced)
-        return self._stores[table.name]
+        return self._put(table.name, store, set())
+
+    def _put(self, name: str, store: BlockStore, written: set[int]) -> BlockStore:
+        self._below[name] = below = FaultyStore(store, records_writes=self._knows_unsynced)
+        self._stores[name] = below
+        if self._moment is not None:
+            size = self.watched[name].region_bytes if name in self.watched else below.size_bytes
+            self._stores[name] = self.watched[name] = WatchedStore(below, self._moment, region_bytes=size, written=written)
+        return self._stores[name]
 
     def cut_power(self, *, keeps_unsynced: bool) -> None:
         """Put the disks into the state that a power cut leaves: what is still running goes on writing to nobody."""
         nothing = PowerLossState(())
-        for name, store in self._stores.items():
-            assert isinstance(store, FaultyStore), "this keeper makes no other"
+        for name, store in self._below.items():
             loses = self._knows_unsynced and not keeps_unsynced
             left = store.after_power_loss(nothing) if loses else copy_of(store)
-            self._stores[name] = FaultyStore(left, records_writes=self._knows_unsynced)
+            watched = self.watched.get(name)
+            self._put(name, left, set() if watched is None else set(watched.image().blocks))

@@ -26,6 +26,7 @@ from vss.ports import NANOSECONDS, Ports
 from vss.scenarios.faults import ScenarioFaults, Watch
 from vss.scenarios.judgement import LifeEnd, judge, judged_expectations, left_of, unexpected_endings
 from vss.scenarios.keeper import ScenarioKeeper
+from vss.scenarios.observation import EvidenceLevel, Observation
 from vss.scenarios.outcome import Outcome, Shortfall, StepOutcome, digest_of
 from vss.scenarios.power import PowerFailure
 from vss.scenarios.scenario import Scenario
@@ -53,6 +54,7 @@ def run_scenario(
     max_virtual_s: float = MAX_VIRTUAL_S,
     watch: Watch | None = None,
     power: PowerFailure | None = None,
+    evidence: EvidenceLevel = "full",
 ) -> Outcome:
     """Run a scenario once and judge it.
 
@@ -67,12 +69,14 @@ def run_scenario(
         max_virtual_s: bound on virtual time.
         watch: told of every visit of a fault site: the step, the site, its selectors.
         power: when power fails in the middle of a step; the machine is on again a minute later.
+        evidence: what the invariants are judged by: ``full`` is records, reports, stores, shadow copies, backup sets and restores;
+            ``light`` is records and reports only, for runs by the hundred thousand. The run is the same.
 
     Raises:
         NotFoundError: the lab names a kind that is not registered.
         ConfigurationError: a role refuses its options.
     """
-    run = _ScenarioRun(scenario, registry, scenario.seed if seed is None else seed, faults, watch, power)
+    run = _ScenarioRun(scenario, registry, scenario.seed if seed is None else seed, faults, watch, power, evidence)
     return run.run(choices, order, max_steps, max_virtual_s)
 
 
@@ -91,6 +95,7 @@ class _ScenarioRun:
         faults: Sequence[Fault],
         watch: Watch | None,
         power: PowerFailure | None,
+        evidence: EvidenceLevel,
     ) -> None:
         self._scenario = scenario
         self._registry = registry
@@ -105,9 +110,16 @@ class _ScenarioRun:
         self._under_way: dict[str, tuple[Step, StepOutcome]] = {}
         cuts = [step for step in scenario.method if isinstance(step, PowerCut)]
         loses = any(step.unsynced == "lost" for step in cuts) or (power is not None and not power.keeps_unsynced)
-        self._keeper = ScenarioKeeper(knows_unsynced=loses)
         self._files = MemoryFiles()
         self._recorder = Recorder(lambda: self._now_ns)
+        self._observation: Observation | None = None
+        if evidence == "full":
+            self._observation = Observation(self._records, lambda: self._now_ns, self._faults)
+        self._keeper = ScenarioKeeper(
+            knows_unsynced=loses, moment=None if self._observation is None else self._observation.moment
+        )
+        if self._observation is not None:
+            self._observation.watch(self._keeper)
         self._outcomes: dict[str, StepOutcome] = {}
         self._shortfalls: list[Shortfall] = []
         self._next = 0
@@ -139,7 +151,7 @@ class _ScenarioRun:
                 self._life,
                 seed=seed_of_start(self._seed, self._lives),
                 files=self._files,
-                emit=self._recorder.emit if self._power is None else self._emit,
+                emit=self._emit,
                 start_now_ns=self._off_at_ns,
                 start_wall_ns=round(self._scenario.lab.machine.start.timestamp()) * NANOSECONDS + self._off_at_ns,
                 choices=choices,
@@ -153,6 +165,8 @@ class _ScenarioRun:
             is_ended = False
             self._left = None
             first_record = len(self._recorder.records)
+            if self._observation is not None:
+                self._observation.begin_life()
             try:
                 simulation.run()
                 is_ended = True
@@ -172,7 +186,8 @@ class _ScenarioRun:
                 self._loop = None
                 ends = (first_record, len(self._recorder.records), self._off_at_ns)
                 left = self._left if is_ended else None
-                self._life_ends.append(LifeEnd(*ends, simulation.loop.stalled_ns, is_ended, tuple(self._killed), left))
+                seen = {} if self._observation is None else self._observation.parts()
+                self._life_ends.append(LifeEnd(*ends, simulation.loop.stalled_ns, is_ended, tuple(self._killed), left, seen))
             self._off_at_ns += self._down_ns()
         self._recorder.flush()
         return self._outcome()
@@ -207,6 +222,8 @@ class _ScenarioRun:
             await self._steady_state(lab)
         else:
             await lab.start()
+        if self._observation is not None:
+            self._observation.booted(lab)
         while self._next < len(self._scenario.method):
             step = self._scenario.method[self._next]
             self._next += 1
@@ -222,6 +239,8 @@ class _ScenarioRun:
             await stage.wait_for(name)
         if self._next == len(self._scenario.method) and self._scenario.steady_state.check_at_end:
             self._shortfalls += [Shortfall(kind="check", name="at the end", message=each) for each in await lab.check()]
+        if self._observation is not None:
+            self._observation.ended()
         await lab.stop()
         self._left = left_of(lab)
 
@@ -240,8 +259,11 @@ class _ScenarioRun:
         raise _PowerLost
 
     def _emit(self, event: Event) -> None:
-        if not self._is_off:
-            self._recorder.emit(event)
+        if self._is_off:
+            return
+        self._recorder.emit(event)
+        if self._observation is not None:
+            self._observation.noticed(event)
 
     def _note_visit(self, step: str, site: str, selectors: Mapping[str, str]) -> None:
         if self._watch is not None:
@@ -338,7 +360,7 @@ class _ScenarioRun:
         data = msgspec.to_builtins(result) if result is not None else None
         if "error" not in ending:
             exit_code = int(getattr(result, "exit_code", 0))
-        self._outcomes[step.name] = msgspec.structs.replace(
+        self._outcomes[step.name] = ended = msgspec.structs.replace(
             began,
             data=data,
             exit_code=int(exit_code),
@@ -346,6 +368,8 @@ class _ScenarioRun:
             ended_ns=self._now_ns,
             **ending,
         )
+        if self._observation is not None:
+            self._observation.step_ended(step, ended, self._files)
 
     # -- judgement -------------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from vss.lab.configuration import configuration_of
 from vss.nearest import nearest
 from vss.scenarios.expectation import Expectation
 from vss.scenarios.failure import Failure
+from vss.scenarios.step import check_duration
 from vss.scenarios.steps import AnyStep, Step
 from vss.simulation.fault_grammar import Fault, parse_fault
 
@@ -104,6 +105,8 @@ def scenario_of(data: Mapping[str, Any], source: str = "scenario") -> Scenario:
         raise ConfigurationError(f"{source}: {error}{_nearest_key(str(error), data)}", hint=hint) from error
     if file.schema != SCHEMA:
         raise ConfigurationError(f"{source}: schema: expected '{SCHEMA}', found '{file.schema}'")
+    if file.steady_state.run_for:
+        check_duration(file.steady_state.run_for, f"{source}: steady_state.run_for")
     method = _named(file.method, source)
     names = [step.name for step in method]
     if file.failure is not None:
@@ -193,23 +196,37 @@ def _lab(table: Mapping[str, Any], seed: int, source: str) -> LabConfiguration:
     changes = {key: value for key, value in table.items() if key not in ("template", "options")}
     data = tomllib.loads(template_text(str(table["template"]), seed)) if "template" in table else {}
     if "machine" in changes and "machine" in data:
-        changes["machine"] = {**data["machine"], **changes["machine"]}
+        changes["machine"] = {**data["machine"], **_table(changes["machine"], f"{where}.machine")}
     data |= changes
-    for name, options in table.get("options", {}).items():
+    configuration_of(data, where)
+    for name, options in _table(table.get("options", {}), f"{where}.options").items():
         owners = [each for kind in ("writers", "workloads") for each in data.get(kind, []) if each.get("name") == name]
         if not owners:
             raise ConfigurationError(f"{where}.options: no writer and no workload is called '{name}'")
         for owner in owners:
-            owner["options"] = {**owner.get("options", {}), **options}
+            owner["options"] = {**owner.get("options", {}), **_table(options, f"{where}.options.{name}")}
     return configuration_of(data, where)
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where}: expected a table, found {value!r}")
+    return value
 
 
 def _fault(source: str | Mapping[str, Any], names: Sequence[str], where: str) -> tuple[str, Fault]:
     if isinstance(source, str):
-        return "", parse_fault(source)
+        return "", _parsed(source, where)
     during = str(source.get("during", ""))
     if during and during not in names:
         raise ConfigurationError(f"{where}: during: no step is called '{during}'{nearest(during, names)}")
     if "fault" in source:
-        return during, parse_fault(str(source["fault"]))
-    return during, parse_fault({key: value for key, value in source.items() if key != "during"})
+        return during, _parsed(str(source["fault"]), where)
+    return during, _parsed({key: value for key, value in source.items() if key != "during"}, where)
+
+
+def _parsed(source: str | Mapping[str, Any], where: str) -> Fault:
+    try:
+        return parse_fault(source)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error.message}", hint=error.hint) from error

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vss.coordinator import Session, SnapshotAttributes, SnapshotContext
-from vss.documents import BackupComponents, BackupType, ComponentType, WriterMetadata
+from vss.documents import BackupComponents, BackupType, ComponentType, NewTarget, WriterMetadata
 from vss.documents.xml_reader import parse_backup_components
 from vss.errors import ConfigurationError, InvariantError, VssError
 from vss.ids import GUID_NULL, Guid
-from vss.scenarios.step import Step, check_reference, check_word
+from vss.scenarios.step import Step, check_duration, check_reference, check_word
 from vss.simulation.fault_grammar import parse_duration
 
 if TYPE_CHECKING:
@@ -135,6 +135,17 @@ async def _initialize_restore(caller: _Requestor, given: Mapping[str, Any]) -> A
     caller.session.initialize_for_restore(caller.stage.document_of(given["document"]))
 
 
+async def _select(caller: _Requestor, given: Mapping[str, Any]) -> Any:
+    for _, *key in caller.components(given.get("component", "")):
+        caller.session.set_selected_for_restore(*key)
+
+
+async def _add_new_target(caller: _Requestor, given: Mapping[str, Any]) -> Any:
+    target = NewTarget(given["path"], given.get("filespec", "*"), False, given["to"])
+    for _, *key in caller.components(given["component"]):
+        caller.session.add_new_target(*key, target)
+
+
 async def _pre_restore(caller: _Requestor, given: Mapping[str, Any]) -> Any:
     await caller.session.pre_restore()
 
@@ -177,6 +188,8 @@ CALLS: Mapping[str, tuple[Call, tuple[str, ...]]] = {
     "save_as_xml": (_save, ()),
     "import_snapshots": (_import, ()),
     "initialize_for_restore": (_initialize_restore, ("document",)),
+    "select_for_restore": (_select, ("component",)),
+    "add_new_target": (_add_new_target, ("component", "path", "filespec", "to")),
     "pre_restore": (_pre_restore, ()),
     "post_restore": (_post_restore, ()),
     "leave_waiting": (_leave_waiting, ()),
@@ -184,6 +197,12 @@ CALLS: Mapping[str, tuple[Call, tuple[str, ...]]] = {
     "sleep": (_sleep, ("duration",)),
 }
 """Every call and the keys that it takes."""
+
+_REQUIRED: Mapping[str, Sequence[str]] = {
+    "initialize_for_restore": ("document",),
+    "add_new_target": ("component", "path", "to"),
+}
+"""Keys that a call cannot do without."""
 
 _VALUES: Mapping[str, Sequence[str]] = {
     "context": list(SnapshotContext.__members__),
@@ -213,8 +232,17 @@ class SessionCalls(Step, frozen=True, kw_only=True, tag="session"):
             for key, value in call.items():
                 if key not in taken:
                     raise ConfigurationError(f"{here}: '{call['call']}' takes no '{key}': expected {', '.join(taken)}")
+                if not isinstance(value, bool if key == "succeeded" else str):
+                    raise ConfigurationError(
+                        f"{here}: {key}: expected {'true or false' if key == 'succeeded' else 'text'}, found {value!r}"
+                    )
+                if key == "duration":
+                    check_duration(str(value), f"{here}: duration")
                 if key in _VALUES:
                     check_word(str(value), _VALUES[key], f"{here}: {key}")
+            for key in _REQUIRED.get(call["call"], ()):
+                if key not in call:
+                    raise ConfigurationError(f"{here}: '{call['call']}' needs '{key}', found {', '.join(call)}")
             if "document" in call:
                 check_reference(str(call["document"]), names, f"{here}: document")
 
