@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vss.coordinator.calls import Call, Caller
+from vss.coordinator.limits import Limits
 from vss.coordinator.windows import HoldWindow
 from vss.errors import FreezeWindowError, HoldWritesTimeoutError, WriterRetryableError
 from vss.events import Event, FaultFired
@@ -142,7 +143,7 @@ def test_a_hold_lost_while_the_commit_failed_names_both() -> None:
         volume = StubVolume(ports, "D:")
 
         async def hold_and_fail() -> None:
-            async with HoldWindow(ports, Caller(ports), [volume], 1.0):
+            async with HoldWindow(ports, Caller(ports), [volume], Limits(hold_window_s=1.0)):
                 await asyncio.sleep(2.0)
                 raise RuntimeError("commit broke")
 
@@ -156,7 +157,7 @@ def test_a_hold_lost_while_the_commit_failed_names_both() -> None:
 def test_cancelling_inside_a_lost_hold_stays_a_cancellation() -> None:
     async def story(ports: Ports) -> None:
         async def hold() -> None:
-            async with HoldWindow(ports, Caller(ports), [StubVolume(ports, "D:")], 1.0):
+            async with HoldWindow(ports, Caller(ports), [StubVolume(ports, "D:")], Limits(hold_window_s=1.0)):
                 await asyncio.sleep(60.0)
 
         task = asyncio.create_task(hold())

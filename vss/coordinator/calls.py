@@ -22,12 +22,14 @@ Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One thing to ask of one role. ``site`` and ``selectors`` name the point for injected faults."""
+    """One thing to ask of one role. ``site`` and ``selectors`` name the point for injected faults, unless whoever asks, or who
+    is asked, has passed it (``is_site`` is False)."""
 
     role: str
     site: str
     work: Work
     selectors: tuple[tuple[str, str], ...] = ()
+    is_site: bool = True
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -143,7 +145,7 @@ class Caller:
             ended_ns[number] = self._ports.clock.now_ns()
 
     async def _ask(self, call: Call) -> Any:
-        if self._ports.faults is no_faults:
+        if self._ports.faults is no_faults or not call.is_site:
             return await call.work()
         return await self._ports.faults(call.site, call.work, **dict(call.selectors))
 

@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vss.check_events import CreationLockFreed, CreationLockTaken
-from vss.coordinator.calls import Caller
+from vss.coordinator.calls import Call, Caller
 from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.limits import Limits
 from vss.coordinator.obituaries import Obituaries
+from vss.coordinator.provider_answers import require_files
+from vss.coordinator.providers import translate
 from vss.coordinator.session import Session
 from vss.coordinator.session_core import SessionCore
 from vss.coordinator.snapshots import SnapshotRegistry
@@ -24,6 +26,7 @@ from vss.coordinator.transactions import TransactionManager
 from vss.coordinator.waiting import WaitingBackups
 from vss.coordinator.writer_status import StatusBoard
 from vss.errors import AlreadyExistsError, NotFoundError, SetInProgressError
+from vss.events import PluginProblem
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.ports import Ports
@@ -111,14 +114,19 @@ class Coordinator:
         writer.instance_id = GUID_NULL
 
     async def add_provider(self, provider: Provider) -> None:
-        """Register a provider and take up the shadow copies it has; ``AlreadyExistsError`` when its id is registered."""
+        """Register a provider and take up the shadow copies it has; ``AlreadyExistsError`` when its id is registered.
+
+        A provider that does not say what it has is told as a ``PluginProblem``; it is asked again whenever shadow copies are
+        listed.
+        """
         if any(each.provider_id == provider.provider_id for each in self.providers):
             raise AlreadyExistsError(
                 f"a provider with id {provider.provider_id} is registered already",
                 hresult=HResult.VSS_E_PROVIDER_ALREADY_REGISTERED,
             )
         self.providers.append(provider)
-        await self.refresh_snapshots()
+        for silent, error in await self.registry.take_up(self.providers):
+            self.ports.emit(PluginProblem(plugin=silent.name, stage="query", message=error.message))
 
     def preferred_provider(self, volume: Volume, context: SnapshotContext) -> Guid:
         """The machine's own choice for ``volume``; GUID_NULL for the default order."""
@@ -227,10 +235,8 @@ class Coordinator:
     async def open_snapshot(self, snapshot_id: Guid) -> FileSystem:
         """Return the files of a shadow copy."""
         provider, _ = self.registry.find(snapshot_id)
-        files: FileSystem = await self.registry.ask(
-            provider, "open", lambda: provider.open_snapshot(snapshot_id), self.limits.query_s
-        )
-        return files
+        files = await self.registry.ask(provider, "open", lambda: provider.open_snapshot(snapshot_id), self.limits.query_s)
+        return require_files(provider, files)
 
     async def delete_snapshot_if_there(self, snapshot_id: Guid, reason: str) -> bool:
         """Delete a shadow copy; return whether it existed."""
@@ -248,10 +254,12 @@ class Coordinator:
         await self.waiting.end_all("the machine goes down")
         errors: list[BaseException] = []
         for provider in self.providers:
-            try:
-                await provider.close()
-            except Exception as error:  # noqa: BLE001 - every provider is closed, whatever another one's code raises
-                errors.append(error)
+            call = Call(f"provider:{provider.name}", "close", provider.close, is_site=False)
+            outcome = await self.caller.call(call, self.limits.close_s)
+            if outcome.is_timeout:
+                errors.append(translate(provider, "close", outcome, self.caller.log))
+            elif outcome.error is not None:
+                errors.append(outcome.error)
         await self.caller.close(self.limits.abort_s)
         if errors:
             for other in errors[1:]:

@@ -2,12 +2,14 @@
 
 ``create`` reads top to bottom; every ``if`` is in the steps. A set is whole or gone: whatever fails after the first phase
 began, ``abort`` undoes at every provider and tells every writer that had prepared for the snapshot. Abort is written once,
-runs at most once per set, and lets the first cause through. Source: Volume Shadow Copy Service documentation, "Shadow copy
-creation for providers" and "Aborting VSS operations".
+runs at most once per set and to its end, and lets the first cause through. A provider that was sent PostFinalCommitSnapshots
+may have finished the set although it counts as failed; a finished set is deleted, not aborted. Source: Volume Shadow Copy
+Service documentation, "Shadow copy creation for providers" and "Aborting VSS operations".
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +19,10 @@ from vss.coordinator.fault_points import passes
 from vss.coordinator.limits import Limits
 from vss.coordinator.optimization import Optimization
 from vss.coordinator.participant import Participant
-from vss.coordinator.providers import ProviderSet
+from vss.coordinator.provider_answers import require_files
+from vss.coordinator.providers import ProviderSet, translate
+from vss.coordinator.snapshots import SnapshotRegistry
+from vss.coordinator.to_the_end import to_the_end
 from vss.coordinator.transactions import TransactionManager
 from vss.coordinator.windows import FreezeWindow, HoldWindow
 from vss.documents.exclusions import FileExclusion
@@ -54,6 +59,7 @@ class SnapshotSetCreation:
         ports: Ports,
         caller: Caller,
         limits: Limits,
+        registry: SnapshotRegistry,
         snapshot_set_id: Guid,
         session_id: Guid,
         managers: Sequence[TransactionManager] = (),
@@ -69,6 +75,7 @@ class SnapshotSetCreation:
         self._ports = ports
         self._caller = caller
         self._limits = limits
+        self._registry = registry
         self._session_id = str(session_id)
         self._managers = managers
         self._optimization = Optimization(ports, caller.log, exclusions, limits.optimization_s)
@@ -102,7 +109,7 @@ class SnapshotSetCreation:
             self._freeze = self._freeze_window(participants)
             async with self._phase("freeze"), self._freeze as freeze:
                 await self._pre_commit(freeze.remaining_s())
-                self._hold = HoldWindow(self._ports, self._caller, self.volumes, self._limits.hold_window_s)
+                self._hold = HoldWindow(self._ports, self._caller, self.volumes, self._limits)
                 async with self._phase("hold"), self._hold as hold:
                     await self._commit(hold.remaining_s())
                 await self._post_commit(freeze.remaining_s())
@@ -111,10 +118,15 @@ class SnapshotSetCreation:
                 await self._post_snapshot(participants)
                 await self._post_final_commit()
         except BaseException as error:
-            await self.abort(participants, error)
+            await self.abort(participants, self._first_cause(error))
             raise
         self.is_created = True
         self._ports.emit(SnapshotSetCreated(snapshot_set_id=str(self.snapshot_set_id)))
+
+    def _first_cause(self, error: BaseException) -> BaseException:
+        """A cancellation that came while the freeze window was cleared up does not replace what ended the window."""
+        is_later = isinstance(error, asyncio.CancelledError) and self._freeze is not None
+        return (self._freeze.first_error or error) if is_later and self._freeze is not None else error
 
     @passes("coord.abort")
     async def abort(self, participants: Sequence[Participant], cause: BaseException) -> None:
@@ -123,17 +135,29 @@ class SnapshotSetCreation:
             return
         self._is_aborted = True
         self._writable.clear()
+        try:
+            await to_the_end(self._undo(participants, cause))
+        finally:
+            self._tell_aborted(cause)
+
+    async def _undo(self, participants: Sequence[Participant], cause: BaseException) -> None:
         if self._hold is not None:  # open only when whoever held the writes died with them held
             await self._hold.release()
         if self._freeze is not None:
             await self._freeze.thaw_transactions()
-        for error in await self.providers.abort(self._limits.abort_s):
+        errors: list[VssError] = [*await self.providers.abort(self._limits.abort_s)]
+        for provider in self.providers.told_final:
+            made = [each.snapshot_id for each in self.snapshots if each.provider is provider]
+            errors += await self._registry.delete_failed_set(provider, self.snapshot_set_id, made)
+        for error in errors:
             cause.add_note(error.message)
         for participant in participants:
             await participant.wait_timer_abort()
             participant.interrupt()
             if participant.hears_of_failed_set:
                 await participant.abort("set failed")
+
+    def _tell_aborted(self, cause: BaseException) -> None:
         code = cause.hresult.name if isinstance(cause, VssError) else HResult.VSS_E_UNEXPECTED.name
         self._ports.emit(
             SnapshotSetAborted(
@@ -205,11 +229,23 @@ class SnapshotSetCreation:
         if key not in self._writable:
             for each in self.snapshots:
                 if each.volume.name.lower() == key:
-                    self._writable[key] = await each.provider.open_snapshot(each.snapshot_id)
+                    self._writable[key] = await self._open(each)
                     break
             else:
                 raise NotFoundError(f"volume {volume} is not in the shadow copy set {self.snapshot_set_id}")
         return self._writable[key]
+
+    async def _open(self, each: SnapshotInCreation) -> FileSystem:
+        provider = each.provider
+        call = Call(
+            f"provider:{provider.name}", "provider.open", lambda: provider.open_snapshot(each.snapshot_id), is_site=False
+        )
+        outcome = await self._caller.call(call, self._limits.query_s)
+        if isinstance(outcome.error, VssError):
+            raise outcome.error
+        if outcome.error is not None:
+            raise translate(provider, "open", outcome, self._caller.log)
+        return require_files(provider, outcome.value)
 
     @passes("coord.post_final")
     async def _post_final_commit(self) -> None:

@@ -1,6 +1,7 @@
 """Every time limit of the protocol, in seconds, named. No call to a plugin waits without one of these.
 
-The hold-writes window is the vendor's 10 s and is kept by the volume itself. The freeze window, from the first Freeze to the
+The hold-writes window is the vendor's 10 s and is kept by the volume itself; a release is waited for as long, so that a volume
+that does not answer has let its writes go before it is given up. The freeze window, from the first Freeze to the
 last Thaw of a set, is 10 s in the ``strict`` profile; the ``windows`` profile drops it and leaves each writer its own freeze
 timeout (60 s by default), as the vendor does. Preparation limits have no documented number; ours are generous.
 """
@@ -19,6 +20,7 @@ class Limits:
     documented), and how many client-accessible shadow copies a volume keeps (the vendor's MaxShadowCopies)."""
 
     hold_window_s: float = 10.0
+    release_s: float = 10.0
     freeze_window_s: float = 10.0
     identify_s: float = 60.0
     prepare_backup_s: float = 600.0
@@ -41,6 +43,7 @@ class Limits:
     delete_s: float = 600.0
     revert_s: float = 3600.0
     import_s: float = 600.0
+    close_s: float = 60.0
     transaction_s: float = 30.0
     writer_status_slots: int = 64
     client_accessible_max: int = 64

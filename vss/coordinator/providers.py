@@ -120,6 +120,7 @@ class ProviderSet:
         self._machines: dict[Guid, ProviderMachine] = {}
         self._is_aborted = False
         self.providers: list[Provider] = []
+        self.told_final: list[Provider] = []  # may have finished the set, whatever became of their answers
 
     async def begin(self, provider: Provider, snapshot_id: Guid, volume: Volume, attributes: int, limit_s: float) -> None:
         """Send BeginPrepareSnapshot for one volume.
@@ -171,6 +172,8 @@ class ProviderSet:
         calls = []
         for provider in providers:
             self.machine_of(provider).begin(phase)
+            if phase is ProviderPhase.POST_FINAL_COMMIT:
+                self.told_final.append(provider)
             self._ports.emit(ProviderCalled(provider=provider.name, step=name, snapshot_set_id=self._set_id_text))
             calls.append(
                 Call(

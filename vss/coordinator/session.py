@@ -131,7 +131,14 @@ class Session(SnapshotCalls, HandoverCalls, RestoreCalls):
         is_transacted = SnapshotAttributes.NOT_TRANSACTED not in self._attributes
         managers = self._coordinator.transaction_managers if is_transacted else ()
         self._creation = SnapshotSetCreation(
-            self._ports, self._caller, self._limits, set_id, self.session_id, managers, self._kept_out()
+            self._ports,
+            self._caller,
+            self._limits,
+            self._coordinator.registry,
+            set_id,
+            self.session_id,
+            managers,
+            self._kept_out(),
         )
         self._document = replace(self._document, snapshot_set_id=set_id)
         self._ports.emit(

@@ -21,6 +21,7 @@ from vss.coordinator.creation import SnapshotSetCreation
 from vss.coordinator.fault_points import passes
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
+from vss.coordinator.to_the_end import to_the_end
 from vss.coordinator.waiting import WaitingBackup
 from vss.coordinator.writer_status import WriterStatus
 from vss.documents import (
@@ -214,6 +215,10 @@ class SessionCore:
         except DocumentError as error:  # what no document can hold counts as no answer: the others are backed up
             self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=error.message))
             return
+        except Exception as error:  # noqa: BLE001 - a plugin's record may have any shape inside; it is that plugin's failure
+            text = f"the metadata are no document: {type(error).__name__}: {error}"
+            self._ports.emit(PluginProblem(plugin=writer.name, stage="identify", message=text))
+            return
         self._metadata.append(metadata)
         self._recovering += [(metadata.instance_id, each) for each in metadata.components if each.flags]
         if self._is_restore:
@@ -352,19 +357,12 @@ class SessionCore:
         """Delete, also when whoever releases is cancelled meanwhile: nobody would come back for the shadow copies."""
         if not self._snapshot_ids:
             return
-        deleting = asyncio.get_running_loop().create_task(self._delete_auto_release())
-        cancellation: asyncio.CancelledError | None = None
-        while not deleting.done():
-            try:
-                await asyncio.wait([deleting])
-            except asyncio.CancelledError as error:
-                cancellation = error
-        if cancellation is None:
-            deleting.result()
-            return
-        if not deleting.cancelled() and (failure := deleting.exception()) is not None:
-            self._ports.emit(PluginProblem(plugin="requestor", stage="release", message=str(failure)))
-        raise cancellation
+        try:
+            await to_the_end(self._delete_auto_release())
+        except asyncio.CancelledError as cancellation:
+            if cancellation.__cause__ is not None:
+                self._ports.emit(PluginProblem(plugin="requestor", stage="release", message=str(cancellation.__cause__)))
+            raise
 
     async def __aenter__(self) -> Self:
         """Use the session in a block that releases it."""

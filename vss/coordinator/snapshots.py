@@ -14,6 +14,7 @@ from typing import Any
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.limits import Limits
+from vss.coordinator.provider_answers import require_properties
 from vss.coordinator.providers import translate
 from vss.errors import NotFoundError, ProviderVetoError, VssError
 from vss.events import SnapshotDeleted
@@ -21,6 +22,8 @@ from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.ports import Ports
 from vss.roles.provider import Provider, SnapshotProperties
+
+_FAILED = "its set failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class SnapshotRegistry:
         self._limits = limits
         self._snapshots: dict[Guid, tuple[Provider, SnapshotProperties]] = {}
         self._owners: dict[Guid, Provider] = {}
+        self._failed_sets: dict[Guid, None] = {}  # sets of which a provider may have kept something that it did not give up
 
     def made(self, snapshot_id: Guid, provider: Provider) -> None:
         """A set was finished: remember who has the shadow copy, even while its properties are unknown."""
@@ -62,10 +66,68 @@ class SnapshotRegistry:
         """Ask every provider which shadow copies it has."""
         found: dict[Guid, tuple[Provider, SnapshotProperties]] = {}
         for provider in providers:
-            for properties in await self.ask(provider, "query", provider.query, self._limits.query_s):
+            for properties in await self._query(provider):
                 found[properties.snapshot_id] = (provider, properties)
+        self._take(found)
+        await self._delete_what_failed()
+
+    async def take_up(self, providers: Sequence[Provider]) -> list[tuple[Provider, VssError]]:
+        """The same for a machine that starts: what a provider had before stays known where it does not answer now; return
+        those, each with what went wrong."""
+        found: dict[Guid, tuple[Provider, SnapshotProperties]] = {}
+        silent: list[tuple[Provider, VssError]] = []
+        for provider in providers:
+            try:
+                for properties in await self._query(provider):
+                    found[properties.snapshot_id] = (provider, properties)
+            except VssError as error:
+                silent.append((provider, error))
+                found |= {key: each for key, each in self._snapshots.items() if each[0] is provider}
+        self._take(found)
+        return silent
+
+    async def _query(self, provider: Provider) -> list[SnapshotProperties]:
+        return require_properties(provider, await self.ask(provider, "query", provider.query, self._limits.query_s))
+
+    def _take(self, found: dict[Guid, tuple[Provider, SnapshotProperties]]) -> None:
         self._snapshots = found
         self._owners = {snapshot_id: provider for snapshot_id, (provider, _) in found.items()}
+
+    async def delete_failed_set(
+        self, provider: Provider, snapshot_set_id: Guid, snapshot_ids: Sequence[Guid]
+    ) -> list[VssError]:
+        """Delete what ``provider`` has of a set that failed after it was told to finish it; return what went wrong.
+
+        ``snapshot_ids`` are what it was to make: deleted where it does not say what it has. What stays is deleted when the
+        shadow copies are listed next.
+        """
+        errors: list[VssError] = []
+        try:
+            found = [each.snapshot_id for each in await self._query(provider) if each.snapshot_set_id == snapshot_set_id]
+        except VssError as error:
+            errors.append(error)
+            found = list(snapshot_ids)
+        for snapshot_id in found:
+            self._owners[snapshot_id] = provider
+            try:
+                await self.delete_if_there(snapshot_id, _FAILED)
+            except VssError as error:
+                del self._owners[snapshot_id]
+                errors.append(error)
+        if errors:
+            self._failed_sets[snapshot_set_id] = None
+        return errors
+
+    async def _delete_what_failed(self) -> None:
+        """Delete what turned up of failed sets: nobody knows of it, and nobody would ask for it."""
+        if not self._failed_sets:
+            return
+        for snapshot_id, (_, properties) in list(self._snapshots.items()):
+            if properties.snapshot_set_id in self._failed_sets:
+                try:
+                    await self.delete_if_there(snapshot_id, _FAILED)
+                except VssError:
+                    del self._snapshots[snapshot_id]  # of a set that does not exist: not listed, and tried again next time
 
     def of_context(self, context: SnapshotContext) -> list[SnapshotProperties]:
         """Return what was found last, of one context (ALL: every one), in the providers' order."""

@@ -16,15 +16,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 
-from vss.coordinator.calls import Call, Caller
+from vss.coordinator.calls import Call, Caller, DeadlineError
 from vss.coordinator.fault_points import passes
 from vss.coordinator.limits import Limits
 from vss.coordinator.participant import Participant
 from vss.coordinator.service_log import KERNEL
+from vss.coordinator.to_the_end import to_the_end
 from vss.coordinator.transactions import TransactionFreeze, TransactionManager
 from vss.errors import (
     FlushWritesTimeoutError,
     FreezeWindowError,
+    HoldWritesTimeoutError,
     TransactionThawError,
     VolumeError,
     VssError,
@@ -62,6 +64,7 @@ class FreezeWindow:
         self._transactions = TransactionFreeze(caller, managers, snapshot_set_id, limits.transaction_s)
         self._opened_ns = 0
         self.duration_ns = 0
+        self.first_error: BaseException | None = None  # what ended the window, where an error did
 
     @property
     def _limit_ns(self) -> int:
@@ -81,9 +84,8 @@ class FreezeWindow:
                 await self._send(WriterEvent.FREEZE, level, WriterState.WAITING_FOR_FREEZE, math.inf)
             await self._transactions.freeze()
             self._require_time_left("freezing the writers")
-        except BaseException:
-            await self._abort_all("freeze failed")
-            self._close()
+        except BaseException as error:
+            await self._fail(error, "freeze failed")
             raise
         return self
 
@@ -93,17 +95,23 @@ class FreezeWindow:
     ) -> None:
         """Thaw everybody, or abort everybody when the window is left by an error."""
         if error is not None:
-            await self._abort_all("set failed")
-            self._close()
+            await self._fail(error, "set failed")
             return
         try:
             await self._transactions.thaw()
             for level in THAW_ORDER:
                 await self._send(WriterEvent.THAW, level, WriterState.WAITING_FOR_THAW, self._limits.thaw_s)
             self._require_time_left("thawing the writers")
-        except BaseException:
-            await self._abort_all("thaw failed")
+        except BaseException as failure:
+            await self._fail(failure, "thaw failed")
             raise
+        self._close()
+
+    async def _fail(self, error: BaseException, cause: str) -> None:
+        """Abort everybody, also when whoever waits for it is cancelled: frozen writers would wait for their timers."""
+        self.first_error = error
+        try:
+            await to_the_end(self._abort_all(cause))
         finally:
             self._close()
 
@@ -159,12 +167,13 @@ class FreezeWindow:
 class HoldWindow:
     """Flush-and-hold on every volume of the set, until release."""
 
-    def __init__(self, ports: Ports, caller: Caller, volumes: Sequence[Volume], window_s: float) -> None:
+    def __init__(self, ports: Ports, caller: Caller, volumes: Sequence[Volume], limits: Limits) -> None:
         """Prepare the window; nothing is held yet."""
         self._ports = ports
         self._caller = caller
         self._volumes = volumes
-        self._window_s = window_s
+        self._window_s = limits.hold_window_s
+        self._release_s = limits.release_s
         self._opened_ns = 0
         self._is_open = False
 
@@ -182,7 +191,7 @@ class HoldWindow:
         self._caller.log.hold()
         self._is_open = True
         try:
-            outcomes = await self._caller.fan_out(calls, math.inf)
+            outcomes = await self._caller.fan_out(calls, self._window_s + self._release_s)  # its own timer is to end it before
             for volume, outcome in zip(self._volumes, outcomes, strict=True):
                 if outcome.error is not None:
                     self._write_failed_hold(volume, outcome.error)
@@ -205,9 +214,13 @@ class HoldWindow:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Release all volumes; a window lost meanwhile outranks what the body raised, for it came first."""
+        """Release all volumes; a window that was lost before the body ended outranks what the body raised: it came first."""
+        is_held = all(each.is_holding for each in self._volumes)
         lost = await self.release()
         if lost is None:
+            return
+        if isinstance(error, VssError) and is_held:
+            error.add_note(lost.message)
             return
         if isinstance(error, Exception) and not isinstance(error, VssError):
             lost.add_note(f"the commit had failed as well: {type(error).__name__}: {error}")
@@ -215,23 +228,44 @@ class HoldWindow:
             raise lost from error
 
     @passes("coord.release")
-    async def release(self) -> WindowError | None:
-        """Release every volume, whatever happens to one of them; return the first window that was lost. May come twice."""
-        lost: WindowError | None = None
+    async def release(self) -> VssError | None:
+        """Release every volume at once, whatever happens to one of them; return the first window that was lost, or the first
+        release that failed otherwise. May come twice."""
+        calls = [
+            Call(f"volume:{each.name}", "coord.release", each.release_writes, (("volume", each.name),), is_site=False)
+            for each in self._volumes
+        ]
         log = self._caller.log
-        for volume in self._volumes:
-            try:
-                await volume.release_writes()
-            except WindowError as error:
-                lost = lost or error
+        outcomes = await self._caller.fan_out(calls, self._release_s)
+        lost = [
+            self._lost(volume, outcome.error)
+            for volume, outcome in zip(self._volumes, outcomes, strict=True)
+            if outcome.error is not None
+        ]
+        for volume, error in lost:
+            if isinstance(error, WindowError):
                 log.write(8, f"volume {volume.name}", KERNEL)
-                log.write(12298, f"volume {volume.name}: {error}")
-        if lost is not None:
-            log.write(12310, str(lost))
+            log.write(12298, f"volume {volume.name}: {error}")
+        errors = [error for _, error in lost]
+        first = next((each for each in errors if isinstance(each, WindowError)), errors[0] if errors else None)
+        if first is not None:
+            log.write(12310, str(first))
         if self._is_open:
             self._is_open = False
             log.resume()
-        return lost
+        return first
+
+    def _lost(self, volume: Volume, error: BaseException) -> tuple[Volume, VssError]:
+        """What a release that failed means. Nobody knows how long a volume held that did not answer: its window is lost."""
+        if isinstance(error, VssError):
+            return volume, error
+        if isinstance(error, DeadlineError):
+            return volume, HoldWritesTimeoutError(
+                f"volume {volume.name} expected the release within {self._release_s:g} s, found no answer"
+            )
+        told = VolumeError(f"volume {volume.name} did not release its writes: {type(error).__name__}: {error}")
+        told.__cause__ = error
+        return volume, told
 
 
 def _told(volume: Volume, error: BaseException) -> BaseException:

@@ -22,6 +22,7 @@ from vss.documents.model import (
     UsageType,
     WriterRestore,
 )
+from vss.errors import DocumentError
 
 WRITER_METADATA_NAMESPACE = "x-schema:#VssWriterMetadataInfo"
 BACKUP_COMPONENTS_NAMESPACE = "x-schema:#VssComponentMetadata"
@@ -75,6 +76,10 @@ ROLL_FORWARD: Mapping[str, RollForwardType] = {each.name.lower(): each for each 
 COMPONENT_TAGS: Mapping[str, ComponentType] = {"DATABASE": ComponentType.DATABASE, "FILE_GROUP": ComponentType.FILE_GROUP}
 
 
-def word_for(words: Mapping[str, E], value: E) -> str:
-    """Return the word that stands for ``value``."""
-    return next(word for word, each in words.items() if each is value)
+def word_for(name: str, words: Mapping[str, E], value: E) -> str:
+    """Return the word that stands for ``value`` of the attribute ``name``; ``DocumentError`` where none does."""
+    for word, each in words.items():
+        if each is value:
+            return word
+    known = ", ".join(dict.fromkeys(each.name for each in words.values()))
+    raise DocumentError(f"{name} is {value!r:.80}, expected one of {known}")

@@ -74,6 +74,8 @@ class _Output:
         return "".join(f' {name}="{self._escaped(tag, name, value)}"' for name, value in attributes if value is not None)
 
     def _escaped(self, tag: str, name: str, value: str) -> str:
+        if not isinstance(value, str):
+            raise DocumentError(f"{self._document}: {name} of {tag} is {value!r:.80}, expected a text")
         if len(value) > ATTRIBUTE_LENGTH_MAX:
             raise DocumentError(
                 f"{self._document}: {name} of {tag} has {len(value)} characters, expected at most {ATTRIBUTE_LENGTH_MAX}"
@@ -93,8 +95,9 @@ def _yes(value: bool) -> str | None:
 
 
 def _number(name: str, value: int, bits: int = 32) -> str:
-    if not 0 <= value < 1 << bits:
-        raise DocumentError(f"{name} is {int(value)}, expected a number of {bits} bits without sign")
+    if not isinstance(value, int) or not 0 <= value < 1 << bits:
+        found = int(value) if isinstance(value, int) else repr(value)[:80]
+        raise DocumentError(f"{name} is {found}, expected a number of {bits} bits without sign")
     return str(int(value))
 
 
@@ -133,8 +136,8 @@ def render_writer_metadata(metadata: WriterMetadata) -> bytes:
         ("instanceId", str(metadata.instance_id)),
         ("instanceName", _stated(metadata.instance_name, "instanceName", stated)),
         ("friendlyName", metadata.friendly_name),
-        ("usage", words.word_for(words.USAGE, metadata.usage)),
-        ("dataSource", words.word_for(words.SOURCE, metadata.source)),
+        ("usage", words.word_for("usage", words.USAGE, metadata.usage)),
+        ("dataSource", words.word_for("dataSource", words.SOURCE, metadata.source)),
         ("majorVersion", _number("majorVersion", metadata.major_version)),
         ("minorVersion", _number("minorVersion", metadata.minor_version)),
     )
@@ -154,10 +157,10 @@ def _stated(value: str, name: str, stated: tuple[str, ...]) -> str | None:
 def _restore_method(out: _Output, method: RestoreMethod) -> None:
     out.start(
         "RESTORE_METHOD",
-        ("method", words.word_for(words.RESTORE_METHOD, method.method)),
+        ("method", words.word_for("method", words.RESTORE_METHOD, method.method)),
         ("service", method.service or None),
         ("userProcedure", method.user_procedure or None),
-        ("writerRestore", words.word_for(words.WRITER_RESTORE, method.writer_restore)),
+        ("writerRestore", words.word_for("writerRestore", words.WRITER_RESTORE, method.writer_restore)),
         ("rebootRequired", _yes_no(method.reboot_required)),
     )
     for mapping in method.mappings:
@@ -201,7 +204,7 @@ def _in_layout_order(metadata: WriterMetadata) -> Iterator[Component | ExcludedF
 def _component(out: _Output, component: Component, stated: tuple[str, ...]) -> None:
     _require_identity(component)
     out.start(
-        words.word_for(words.COMPONENT_TAGS, component.type),
+        words.word_for("type", words.COMPONENT_TAGS, component.type),
         ("logicalPath", _stated(component.logical_path, "logicalPath", stated)),
         ("componentName", component.component_name),
         ("caption", _stated(component.caption, "caption", stated)),
@@ -262,7 +265,7 @@ def render_backup_components(document: BackupComponents) -> bytes:
         ("version", words.VERSION),
         ("bootableSystemStateBackup", _yes_no(document.bootable_system_state)),
         ("selectComponents", _yes_no(document.select_components)),
-        ("backupType", words.word_for(words.BACKUP_TYPE, document.backup_type)),
+        ("backupType", words.word_for("backupType", words.BACKUP_TYPE, document.backup_type)),
         ("partialFileSupport", _yes_no(document.partial_file_support)),
         ("snapshotSetId", str(document.snapshot_set_id) if document.snapshot_set_id != GUID_NULL else None),
     )
@@ -295,7 +298,7 @@ def _selected_component(out: _Output, component: SelectedComponent) -> None:
         "COMPONENT",
         ("logicalPath", component.logical_path or None),
         ("componentName", component.component_name),
-        ("componentType", words.word_for(words.COMPONENT_TYPE, component.type)),
+        ("componentType", words.word_for("componentType", words.COMPONENT_TYPE, component.type)),
         ("backupSucceeded", None if succeeded is None else _yes_no(succeeded)),
         ("backupStamp", _base64(component.backup_stamp)),
         ("previousBackupStamp", _base64(component.previous_backup_stamp)),
@@ -304,11 +307,11 @@ def _selected_component(out: _Output, component: SelectedComponent) -> None:
         ("selectedForRestore", _yes(component.selected_for_restore)),
         ("additionalRestores", _yes(component.additional_restores)),
         ("authoritativeRestore", _yes(component.authoritative_restore)),
-        ("rollForwardType", words.word_for(words.ROLL_FORWARD, roll_forward) if roll_forward else None),
+        ("rollForwardType", words.word_for("rollForwardType", words.ROLL_FORWARD, roll_forward) if roll_forward else None),
         ("rollForwardPoint", component.roll_forward_point or None),
         ("restoreName", component.restore_name or None),
-        ("restoreTarget", words.word_for(words.RESTORE_TARGET, target) if target else None),
-        ("fileRestoreStatus", words.word_for(words.FILE_RESTORE_STATUS, status) if status else None),
+        ("restoreTarget", words.word_for("restoreTarget", words.RESTORE_TARGET, target) if target else None),
+        ("fileRestoreStatus", words.word_for("fileRestoreStatus", words.FILE_RESTORE_STATUS, status) if status else None),
         ("prepareForBackupFailureMsg", component.prepare_for_backup_failure or None),
         ("postSnapshotFailureMsg", component.post_snapshot_failure or None),
         ("preRestoreFailureMsg", component.pre_restore_failure or None),

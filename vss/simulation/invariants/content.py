@@ -10,13 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from vss.events import ApplicationLogged, SnapshotDeleted
+from vss.events import ApplicationLogged, FaultFired, SnapshotDeleted
 from vss.simulation.invariants.evidence import ApplicationWrite, RegionCopy, SnapshotRead, VolumeEvidence
-from vss.simulation.invariants.history import SetStory
+from vss.simulation.invariants.history import STAYS, SetStory
+from vss.simulation.invariants.image import BLOCK, Image
 from vss.simulation.invariants.judging import Case, Found, Kind, LacksEvidenceError, Need, invariant
 
 _GRAIN = 512
 """Differences are named by sector."""
+
+_RUNS = 8
+"""So many runs of wrong sectors of one image are named."""
 
 
 @invariant("C1", Kind.SAFETY, Need.VOLUMES, Need.SNAPSHOTS)
@@ -39,8 +43,9 @@ def image_is_constant(case: Case) -> Iterator[Found]:
     """After PostFinalCommit a shadow copy is constant: every later read gives the same bytes until it is deleted, whatever is
     written to the origin."""
     first: dict[str, SnapshotRead] = {}
+    final = {snapshot_id: story.created for story in case.history.sets.values() for snapshot_id in story.providers}
     for read in case.evidence.snapshots or ():
-        if read.data is None:
+        if read.data is None or read.sequence < final.get(read.snapshot_id, 0):
             continue
         before = first.setdefault(read.snapshot_id, read)
         assert before.data is not None
@@ -118,6 +123,10 @@ def images_are_a_causal_cut(case: Case) -> Iterator[Found]:
 def sets_are_whole_or_gone(case: Case) -> Iterator[Found]:
     """Creating a set is atomic: all of its shadow copies exist, or none."""
     listed = None if case.evidence.catalogue is None else case.evidence.catalogue.real
+    is_deletion_struck = any(
+        each.event.site == "provider.delete"  # type: ignore[attr-defined]
+        for each in case.history.of(FaultFired)
+    )
     for story in case.history.sets.values():
         if story.created and story.aborted:
             yield f"set {story.snapshot_set_id} was created and aborted", (story.created, story.aborted)
@@ -137,7 +146,7 @@ def sets_are_whole_or_gone(case: Case) -> Iterator[Found]:
                 f"set {story.snapshot_set_id} was not created, but {', '.join(there)} exist",
                 _named(story.start, story.aborted),
             )
-        lost = [each for each in story.providers if each not in listed and each not in gone]
+        lost = [each for each in story.providers if each not in listed and each not in gone and not is_deletion_struck]
         if there and lost:
             yield f"set {story.snapshot_set_id}: {', '.join(lost)} are missing, {', '.join(there)} exist", _named(story.created)
 
@@ -151,11 +160,10 @@ def origin_is_the_reference(case: Case) -> Iterator[Found]:
     for name, watched in (case.evidence.volumes or {}).items():
         if watched.has_faults or watched.last is None:
             continue
-        reference = bytearray(watched.first[: watched.size_bytes])
-        for write in watched.writes:
-            if write.is_application:
-                reference[write.offset : write.offset + len(write.data)] = write.data
-        for start, end in _differences(watched.last[: watched.size_bytes], bytes(reference), watched.excluded):
+        reference = Image.of(watched.first).written(
+            (each.offset, each.data) for each in watched.writes if each.is_application
+        )
+        for start, end in _differences(watched.last, reference, watched.excluded):
             yield f"volume {name}: bytes {start:#x}…{end:#x} are not what applications wrote there", ()
 
 
@@ -222,6 +230,9 @@ def _saved_first(
 ) -> Iterator[Found]:
     size = watched.block_bytes
     ends = [each.sequence for each in case.history.of(SnapshotDeleted) if _deleted_id(each.event) == snapshot_id]
+    session = case.history.sessions.get(story.session_id)
+    if not ends and session is not None and session.released and not story.attributes & STAYS:
+        ends = [session.released]  # nobody can use it any more, though its provider may have been unable to say so
     release = next((each.end for each in case.history.holds if each.volume == volume and each.covers_fact(copy.sequence)), 0)
     kept: set[bytes] = set()
     done: set[int] = set()
@@ -274,24 +285,26 @@ def _copy_for(watched: VolumeEvidence, story: SetStory, case: Case, volume: str)
     return next((each for each in watched.copies for hold in held if hold.covers_fact(each.sequence)), None)
 
 
-def _differences(found: bytes, expected: bytes, excluded: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _differences(found: bytes | Image, expected: bytes | Image, excluded: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Runs of sectors in which the two differ, outside the excluded ranges; at most eight."""
-    if found == expected:
-        return []
+    one, other = Image.of(found), Image.of(expected)
     runs: list[tuple[int, int]] = []
-    for start in range(0, max(len(found), len(expected)), _GRAIN):
-        if found[start : start + _GRAIN] == expected[start : start + _GRAIN]:
-            continue
-        if any(first <= start and start + _GRAIN <= end for first, end in excluded):
-            continue
-        if runs and runs[-1][1] == start:
-            runs[-1] = (runs[-1][0], start + _GRAIN)
-        else:
-            runs.append((start, start + _GRAIN))
-    return runs[:8]
+    for number in one.different(other):
+        for start in range(number * BLOCK, min((number + 1) * BLOCK, max(len(one), len(other))), _GRAIN):
+            if one.read(start, _GRAIN) == other.read(start, _GRAIN):
+                continue
+            if any(first <= start and start + _GRAIN <= end for first, end in excluded):
+                continue
+            if runs and runs[-1][1] == start:
+                runs[-1] = (runs[-1][0], start + _GRAIN)
+            else:
+                runs.append((start, start + _GRAIN))
+        if len(runs) > _RUNS:
+            break
+    return runs[:_RUNS]
 
 
-def _where_from(found: bytes, expected: bytes, start: int) -> str:
+def _where_from(found: bytes | Image, expected: bytes | Image, start: int) -> str:
     """Say whose bytes were found: sectors of test data all differ, so that misplaced ones can be told from wrong ones."""
     sector = found[start : start + _GRAIN]
     if not any(sector):

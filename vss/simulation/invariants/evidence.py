@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vss.events import Record
+from vss.simulation.invariants.image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class RegionCopy:
     sequence: int
     instant_ns: int
     reason: str
-    data: bytes
+    data: bytes | Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,11 @@ class VolumeEvidence:
     """
 
     size_bytes: int
-    first: bytes
+    first: bytes | Image
     writes: Sequence[StoreWrite]
     flushes: Sequence[StoreFlush] = ()
     copies: Sequence[RegionCopy] = ()
-    last: bytes | None = None
+    last: bytes | Image | None = None
     excluded: tuple[tuple[int, int], ...] = ()
     block_bytes: int = 0
     has_faults: bool = False
@@ -87,7 +88,7 @@ class SnapshotRead:
     snapshot_id: str
     volume: str
     sequence: int
-    data: bytes | None
+    data: bytes | Image | None
     error: str = ""
     is_recovered: bool = False
     recovered: tuple[tuple[int, int], ...] = ()
@@ -170,6 +171,9 @@ class BackupSetFiles:
         found_wrong: what verification named, as (file, offset), None where it was not run; offset -1 for the whole file.
         altered: what somebody changed after it was sealed, as (file, offset), which verification has to notice.
         has_wrong_source: the store itself was damaged before the backup, so that verification has something to find.
+        has_faults: faults struck the media that it was read from or written to, so that wrong bytes prove nothing about whence
+            they were read; that nobody noticed them does.
+        is_exact: ``expected`` names every file that belongs into the set, not only bytes of those that are in it.
     """
 
     files: Mapping[str, bytes]
@@ -177,6 +181,8 @@ class BackupSetFiles:
     found_wrong: tuple[tuple[str, int], ...] | None = None
     altered: tuple[tuple[str, int], ...] = ()
     has_wrong_source: bool = False
+    has_faults: bool = False
+    is_exact: bool = True
 
     @property
     def is_altered(self) -> bool:
@@ -257,9 +263,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Ids of shadow copies as the coordinator lists them, and as each provider has them; at the end, after recovery."""
+    """Ids of shadow copies as the coordinator lists them (None: nobody asked it), and as each provider has them; at the end,
+    after recovery."""
 
-    listed: tuple[str, ...]
+    listed: tuple[str, ...] | None
     real: tuple[str, ...]
     persistent_before: Mapping[str, str] = field(default_factory=dict)
     persistent_after: Mapping[str, str] = field(default_factory=dict)

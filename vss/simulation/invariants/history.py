@@ -14,6 +14,10 @@ from vss import check_events, events, handover_events
 from vss.events import Event, Record
 
 
+STAYS = 0x08 | 0x20
+"""NO_AUTO_RELEASE, TRANSPORTABLE: attributes of shadow copies that outlive their session."""
+
+
 @dataclass(slots=True)
 class Hold:
     """Writes of one volume were held. ``end`` is 0 while it lasts; ``how`` is released, lost, or gone with the volume."""

@@ -76,7 +76,7 @@ def _session_released(state: State, event: events.SessionReleased) -> Answer:
     made = state.set_of(event.session_id)
     if state.lock == event.session_id:
         return "the session keeps the creation lock"
-    if made is not None and not made[1].end and not made[1].is_spoiled:
+    if made is not None and not made[1].end:
         return "its set is neither created nor aborted"
     if any(each.is_frozen for each in state.of_session(event.session_id)):
         return "a writer is left frozen"

@@ -19,11 +19,10 @@ from vss.events import (
     SnapshotSetStarted,
     WriterAnswered,
 )
-from vss.simulation.invariants.history import SessionStory, SetStory
+from vss.simulation.invariants.history import STAYS, SessionStory, SetStory
 from vss.simulation.invariants.judging import Case, Found, Kind, Need, by_trial, invariant
 from vss.simulation.invariants.writer_table import LEGAL_STATES
 
-_STAYS = 0x08 | 0x20  # NO_AUTO_RELEASE, TRANSPORTABLE
 _RELEASE_NS = 30 * 10**9
 
 _WRITER_CODES = frozenset(
@@ -162,7 +161,7 @@ def nothing_is_left_of_a_session(case: Case) -> Iterator[Found]:
             continue
         yield from _all_were_shut_down(case, session)
         for story in case.history.sets.values():
-            is_auto_release = story.attributes >= 0 and not story.attributes & _STAYS
+            is_auto_release = story.attributes >= 0 and not story.attributes & STAYS
             if story.session_id != session.session_id or not is_auto_release or not story.created or excused:
                 continue
             for snapshot_id in story.providers:
@@ -226,7 +225,7 @@ def ids_are_unique(case: Case) -> Iterator[Found]:
         if not story.start and story.volumes and case.history.sessions:
             yield f"set {story.snapshot_set_id} has volumes and was never begun", ()
     catalogue = case.evidence.catalogue
-    if catalogue is not None and set(catalogue.listed) != set(catalogue.real):
+    if catalogue is not None and catalogue.listed is not None and set(catalogue.listed) != set(catalogue.real):
         for each in sorted(set(catalogue.listed) - set(catalogue.real)):
             yield f"shadow copy {each} is listed and does not exist", ()
         for each in sorted(set(catalogue.real) - set(catalogue.listed)):
