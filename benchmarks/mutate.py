@@ -175,7 +175,7 @@ def is_killed(name: str, path: Path, tree: ast.Module | None, tests: Sequence[st
 
         if tree is not None:
             sys.meta_path.insert(0, MutantLoader(name, path, tree))
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests])) and 1)
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--assert=plain", *tests])) and 1)
     deadline = time.monotonic() + timeout_s
     while True:
         done, status = os.waitpid(child, os.WNOHANG)

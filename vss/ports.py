@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from vss.events import Event
 from vss.ids import Guid
@@ -80,6 +80,23 @@ class HostFile(Protocol):
     def close(self) -> None:
         """Release the handle; calling it twice is harmless."""
         ...
+
+
+@runtime_checkable
+class HolePunching(Protocol):
+    """What a ``HostFile`` may offer besides; ``blank`` does without where it does not."""
+
+    def punch_hole(self, offset: int, length: int) -> None:
+        """Make ``length`` bytes inside the file zeros and give the host their room, where it takes it."""
+        ...
+
+
+def blank(file: HostFile, offset: int, length: int) -> None:
+    """Make ``length`` bytes inside ``file`` zeros: by a hole where the file can have one, else by writing them."""
+    if isinstance(file, HolePunching):
+        file.punch_hole(offset, length)
+    else:
+        file.pwrite(offset, bytes(length))
 
 
 class HostLock(Protocol):

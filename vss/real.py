@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import ctypes
 import errno
 import fcntl
 import itertools
@@ -67,6 +68,21 @@ class SystemIds:
         return seeded_guid(self._stream)
 
 
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
+
+
+def _punch_hole(descriptor: int, offset: int, length: int) -> None:
+    """fallocate(2), which the standard library does not have; ``ENOSYS`` where the host does not either."""
+    fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if fallocate is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong)
+    while fallocate(descriptor, _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE, offset, length):
+        number = ctypes.get_errno()
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+
+
 class RealFile:
     """An open file of the host."""
 
@@ -105,6 +121,16 @@ class RealFile:
             offset += written
             written = os.pwrite(descriptor, rest, offset)
             rest = rest[written:]
+
+    def punch_hole(self, offset: int, length: int) -> None:
+        """Make ``length`` bytes inside the file zeros and give the host their room; zeros are written where it has no holes."""
+        descriptor = self._check()
+        try:
+            _punch_hole(descriptor, offset, length)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            self.pwrite(offset, bytes(length))
 
     def truncate(self, size: int) -> None:
         """Cut or extend (with zeros) to ``size`` bytes."""

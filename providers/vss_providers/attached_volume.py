@@ -19,8 +19,8 @@ class AttachedVolume:
 
     @property
     def is_current(self) -> bool:
-        """Whether the area is still the one below the volume: not after the disk was lost or replaced."""
-        return self.volume.raw_store is self.area.device
+        """Whether the area is still the one below the volume: not after the disk was lost or replaced, or the volume grew."""
+        return self.volume.raw_store is self.area.device and self.volume.size_bytes == self.area.volume_size
 
     @property
     def storage_volume(self) -> BlockVolume:

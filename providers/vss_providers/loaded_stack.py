@@ -15,7 +15,7 @@ from mmap import mmap
 from uuid import UUID
 
 from vss.errors import UnsupportedError, VolumeDamagedError
-from vss.volumes.block_store import BlockStore
+from vss.volumes.block_store import BlockStore, CopyingStore
 from vss_providers.catalog_slots import CATALOG_BLOCKS, CatalogSlots
 from vss_providers.on_disk.catalog import ENTRY_SIZE, CatalogRecord, StoreEntry, read_catalog, read_pending
 from vss_providers.on_disk.layout import (
@@ -109,6 +109,7 @@ class LoadedStack:
             association = storage.associations[volume_id]
             self.area_device, self.space, self._bitmaps = storage.device, association.space, association.bitmaps
             self.space.maximum_size = bound
+        self._copy_within = device.copy_within if storage is None and isinstance(device, CopyingStore) else None
         self._catalog = self._slots(self._header.catalog_offset)
         if self._header.catalog_offset:
             self._load()

@@ -53,7 +53,7 @@ class ShadowStack(LoadedStack):
             return
         # Most first writes of a busy volume come here: one block, the short way.
         try:
-            is_saved = self.stack[-1].save_block(first, self._read)
+            is_saved = self.stack[-1].save_block(first, self._read, self._copy_within)
         except VolumeError as error:
             self.lose_all(loss_of(error, "copy-on-write failed"))
             return

@@ -256,19 +256,25 @@ class Store:
 
     # -- growing ---------------------------------------------------------------------------------------------------------------
 
-    def save_block(self, block: int, read: Callable[[int, int], bytes]) -> bool:
+    def save_block(
+        self, block: int, read: Callable[[int, int], bytes], copy: Callable[[int, int, int], memoryview] | None = None
+    ) -> bool:
         """Save one whole block of the volume, which ``read`` reads, the short way, without flushes; False where the list or
-        the extent is full and ``save`` must help. ``VolumeError`` when the device failed.
+        the extent is full and ``save`` must help. ``copy`` copies inside the device where volume and area are one and it can.
+        ``VolumeError`` when the device failed.
         """
         at, count = self._next, self._list_count
         if at == self._extent_end or count == DESCRIPTORS_PER_BLOCK:
             return False
         self._next = at + BLOCK_SIZE
         start = block << BLOCK_SHIFT
-        data = read(start, BLOCK_SIZE)
-        digest = digest_of(data)  # while the block is in the processor's cache
         write = self._write
-        write(at, data)
+        if copy is not None:
+            digest = digest_of(copy(start, at, BLOCK_SIZE))
+        else:
+            data = read(start, BLOCK_SIZE)
+            digest = digest_of(data)  # while the block is in the processor's cache
+            write(at, data)
         descriptor = pack_descriptor(start, at - self._relative_shift, at, 0, 0)
         write(self._list_at + BLOCK_HEADER_SIZE + count * DESCRIPTOR_SIZE, descriptor)
         self._list_count = count + 1

@@ -71,6 +71,12 @@ def test_a_fresh_backup_that_fails_after_a_fault_is_a_violation(grudging: Crew) 
     assert [each.key for each in result.violations] == ["recovery fresh"]
 
 
+@pytest.mark.parametrize("fault", ["writer.prepare_backup when=nth:1 duplicate", "writer.backup_shutdown when=nth:1 lie"])
+def test_an_invariant_that_the_fault_itself_makes_untrue_is_not_counted(crew: Crew, fault: str) -> None:
+    assert result_of(crew, ("backup", fault)).violations == ()
+    assert crew.explorer.outcome(Trial(faults=(("backup", fault),))).violations() != ()
+
+
 def test_a_run_that_does_not_end_is_a_violation(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     def never_ends(*arguments: object, **options: object) -> None:
         raise LivelockError("the run took more than 5 steps")

@@ -207,9 +207,20 @@ def test_a_provider_that_raises(lab: Fixture, method: str) -> None:
     lab.assert_well()
 
 
-@pytest.mark.parametrize("method", ["attach", "query"])
-def test_a_provider_that_raises_at_the_start_of_the_machine(lab: Fixture, method: str) -> None:
-    lab.break_at(method)
+def test_a_provider_that_does_not_say_what_it_has_is_told_and_the_machine_starts(lab: Fixture) -> None:
+    lab.break_at("query")
+
+    code, result = lab.back_up()
+
+    assert code == ExitCode.OK, result
+    (problem,) = [each.event for each in lab.stage.records if isinstance(each.event, PluginProblem)]
+    assert "Copy-on-write" in problem.plugin
+    assert "boom" in problem.message
+    lab.assert_well()
+
+
+def test_a_provider_that_raises_at_the_start_of_the_machine(lab: Fixture) -> None:
+    lab.break_at("attach")
     code, error = lab.back_up()
     assert code in (ExitCode.PLUGIN_FAILED, ExitCode.SNAPSHOT_FAILED), error
     assert "boom" in error.message

@@ -174,7 +174,9 @@ class _Searcher:
         clean: dict[str, int] = {}
         while self._stack and self._runs < max_runs:
             choices = _SearchChoices(self, self._stack.pop())
-            outcome = run_scenario(self._scenario, self._registry, choices=choices, order=Order.ANY, watch=choices.watch)
+            outcome = run_scenario(
+                self._scenario, self._registry, choices=choices, order=Order.ANY, watch=choices.watch, evidence="light"
+            )
             self._runs += 1
             self._choices = max(self._choices, len(choices.taken))
             if choices.is_pruned:

@@ -22,6 +22,7 @@ from vss.exploration.schedules import checked_order, choice_source
 from vss.nearest import nearest
 from vss.plugins.registry import Registry
 from vss.scenarios import Outcome, Scenario, StepOutcome, run_scenario
+from vss.scenarios.observation import EvidenceLevel
 from vss.scenarios.power import DURING, PowerFailure
 from vss.scenarios.steps import PowerCut
 from vss.simulation import ChoiceSource, Order, RecordedChoices
@@ -31,6 +32,8 @@ from vss.simulation.fault_words import EFFECT_WORDS, Visibility
 REBOOT = "reboot"
 MAX_STEPS = 400_000
 MAX_VIRTUAL_S = 30 * 86400.0
+_LEFT_BY_THE_DEAD = ("run machine", "invariant S8")
+"""A service that stays dead cannot be shut down in order, and what it held stays."""
 _DAMAGE = ("torn", "lose", "misdirect", "short", "flip", "partial", "corrupt", "stale", "lie", "drop", "fsyncgate")
 _LIVE_MEDIA = ("volume", "store", "diffarea", "page", "log", "checkpoint")
 KILLED = "killed"
@@ -106,10 +109,11 @@ class TrialResult(msgspec.Struct, frozen=True, kw_only=True):
 class Explorer:
     """Does trials on one scenario. Knows how the clean run ends, by seed."""
 
-    def __init__(self, scenario: Scenario, registry: Registry) -> None:
-        """Take the scenario; nothing runs yet."""
+    def __init__(self, scenario: Scenario, registry: Registry, *, evidence: EvidenceLevel = "full") -> None:
+        """Take the scenario, and what its runs are judged by; nothing runs yet."""
         self.scenario = scenario
         self._registry = registry
+        self._evidence = evidence
         self._clean: dict[int, dict[str, int]] = {}
         self._step_names = [step.name for step in scenario.method]
 
@@ -131,6 +135,7 @@ class Explorer:
             max_steps=MAX_STEPS,
             max_virtual_s=MAX_VIRTUAL_S,
             power=PowerFailure.parse(trial.power_fails, self._step_names) if trial.power_fails else None,
+            evidence=self._evidence,
         )
 
     def run(self, trial: Trial, *, with_cells: bool = True) -> TrialResult:
@@ -244,10 +249,11 @@ def judge(scenario: Scenario, clean: Mapping[str, int], outcome: Outcome) -> lis
         clean: how each step ends without them.
         outcome: the run.
     """
-    found = [Violation(each.kind, each.name, each.message) for each in outcome.violations()]
     struck = [fault for (_, fault), report in zip(scenario.faults, outcome.faults, strict=True) if report.strikes]
+    untrue = [name for fault in struck for name in _untrue_by(fault)]
+    found = [Violation(each.kind, each.name, each.message) for each in outcome.violations() if each.name not in untrue]
     if not _is_healed(struck, outcome) or any(_is_beyond_repair(fault) for fault in struck):
-        return [each for each in found if each.key != "run machine"]  # a dead role cannot be shut down in order
+        return [each for each in found if each.key not in _LEFT_BY_THE_DEAD]
     excused = _excused(scenario, outcome)
     if any(EFFECT_WORDS[fault.effect].visibility is Visibility.SILENT for fault in struck):
         excused += [step.step for step in outcome.steps if step.kind == "verify"]  # that is what it is for
@@ -282,6 +288,15 @@ def _is_healed(struck: Sequence[Fault], outcome: Outcome) -> bool:
 def _is_beyond_repair(fault: Fault) -> bool:
     """Whether it spoils what is on the live volumes, which no backup can undo."""
     return _role(fault) in _LIVE_MEDIA and fault.effect in _DAMAGE
+
+
+def _untrue_by(fault: Fault) -> tuple[str, ...]:
+    """Return the invariants that a fault itself makes untrue: an event that comes twice or not at all was injected so."""
+    if fault.effect == "duplicate" and _role(fault) == "writer":
+        return ("F8", "R8")
+    if fault.effect in ("lie", "drop") and _role(fault) == "writer":
+        return ("R8", "S6") if fault.site == "writer.backup_shutdown" else ("R8",)
+    return ()
 
 
 def _role(fault: Fault) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol
 from vss.errors import ConfigurationError, NotFoundError, VolumeError, VolumeWriteError
 from vss.lab.configuration import VolumeTable, parse_size
 from vss.lab.state import SUSPENDED_FILE, VOLUMES_DIRECTORY, WORKLOADS_DIRECTORY, image_path, workload_path
-from vss.ports import HostFile, HostFiles, Ports
+from vss.ports import HostFile, HostFiles, Ports, blank
 from vss.volumes import BlockStore, BlockVolume, ImageStore, Latency, MemoryStore
 
 BeforeMount = Callable[[BlockVolume], None]
@@ -264,6 +264,11 @@ class _LateSync:
         """Write all of ``data`` at ``offset``."""
         self._is_dirty = True
         self._file.pwrite(offset, data)
+
+    def punch_hole(self, offset: int, length: int) -> None:
+        """Make ``length`` bytes zeros, as a hole where the file can have one."""
+        self._is_dirty = True
+        blank(self._file, offset, length)
 
     def truncate(self, size: int) -> None:
         """Cut or extend."""

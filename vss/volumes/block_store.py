@@ -14,10 +14,10 @@ from __future__ import annotations
 import errno
 import mmap
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vss.errors import InvalidArgumentError, VolumeFullError, VolumeReadError, VolumeWriteError
-from vss.ports import HostFile, HostFiles
+from vss.ports import HostFile, HostFiles, blank
 
 SECTOR_BYTES = 512
 BLOCK_BYTES = 16384
@@ -92,6 +92,24 @@ class BlockStore(WritableBlockDevice, Protocol):
         ...
 
 
+@runtime_checkable
+class DiscardingStore(Protocol):
+    """What a ``BlockStore`` may offer besides: room that goes back to the host."""
+
+    def discard(self, offset: int, length: int) -> None:
+        """Make ``length`` bytes zeros without keeping room for them; errors as ``write``."""
+        ...
+
+
+@runtime_checkable
+class CopyingStore(Protocol):
+    """What a ``BlockStore`` may offer besides: copying inside it without a detour."""
+
+    def copy_within(self, source: int, target: int, length: int) -> memoryview:
+        """Copy ``length`` bytes from ``source`` to ``target``; return a view of the copy, to be dropped before anything else."""
+        ...
+
+
 def check_range(name: str, size_bytes: int, offset: int, length: int, error: type[VolumeReadError | VolumeWriteError]) -> None:
     """Raise ``error`` unless ``offset``..``offset + length`` lies inside the ``size_bytes`` of ``name``."""
     if offset < 0 or length < 0 or offset + length > size_bytes:
@@ -115,6 +133,7 @@ class MemoryStore:
         self._name = name
         self._size = size_bytes
         self._memory = _anonymous_memory(size_bytes)
+        self._view = memoryview(self._memory)
         if content:
             self._memory[: len(content)] = content
 
@@ -148,6 +167,16 @@ class MemoryStore:
             check_range(self._name, self._size, offset, len(data), VolumeWriteError)
         self._memory[offset:end] = data
 
+    def copy_within(self, source: int, target: int, length: int) -> memoryview:
+        """Copy inside the store, once; ``VolumeReadError`` or ``VolumeWriteError`` outside it. The view is for one look."""
+        size = self._size
+        if source < 0 or source + length > size or length < 0:
+            check_range(self._name, size, source, length, VolumeReadError)
+        if target < 0 or target + length > size:
+            check_range(self._name, size, target, length, VolumeWriteError)
+        self._memory.move(target, source, length)
+        return self._view[target : target + length]
+
     def flush(self) -> None:
         """Do nothing: memory has no durability to promise. Power loss is ``FaultyStore``'s subject."""
 
@@ -162,8 +191,9 @@ class MemoryStore:
                 chunk = self._memory[start : min(start + _COPY_BYTES, self._size)]
                 if chunk != blank:
                     memory[start : start + len(chunk)] = chunk
+            self._view.release()
             self._memory.close()
-            self._memory = memory
+            self._memory, self._view = memory, memoryview(memory)
         self._size = size_bytes
 
     def close(self) -> None:
@@ -237,6 +267,16 @@ class ImageStore:
             self._file.pwrite(offset, data)
         except OSError as error:
             raise _write_error(self._name, f"writing {len(data)} bytes at offset {offset}", error) from error
+
+    def discard(self, offset: int, length: int) -> None:
+        """Make ``length`` bytes zeros, a hole of the image where the host has holes."""
+        check_range(self._name, self._size, offset, length, VolumeWriteError)
+        if not length:
+            return
+        try:
+            blank(self._file, offset, length)
+        except OSError as error:
+            raise _write_error(self._name, f"discarding {length} bytes at offset {offset}", error) from error
 
     def flush(self) -> None:
         """Make every write so far durable on the host."""

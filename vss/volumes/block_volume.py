@@ -17,12 +17,14 @@ from vss.errors import BadStateError, InvalidArgumentError, VolumeError, VolumeR
 from vss.ids import Guid
 from vss.ports import Ports
 from vss.roles.volume import Volume
-from vss.volumes.block_store import BlockStore, Buffer, MemoryStore, byte_view, check_range
+from vss.volumes.block_store import BlockStore, Buffer, DiscardingStore, MemoryStore, byte_view, check_range
 from vss.volumes.boot_record import volume_size_of
 from vss.volumes.extent_core import ExtentCore
 from vss.volumes.extent_file_system import ExtentFileSystem
+from vss.volumes.no_store import NoStore
 from vss.volumes.paths import check_volume_name
 from vss.volumes.planned_store import planned_store
+from vss.volumes.volume_growth import check_growth, lengthen
 from vss.volumes.write_gate import NO_LATENCY, Latency, WriteGate
 
 _DISCARD_BYTES = 1 << 20
@@ -74,12 +76,19 @@ class VolumeDevice:
         self._store.write(offset, data)
 
     def discard(self, offset: int, length: int) -> None:
-        """Write zeros, filters first, wherever something else stands."""
+        """Put zeros, filters first, wherever something else stands; a store that can gives its room back."""
         check_range(self._name, self.size_bytes, offset, length, VolumeWriteError)
         for at in range(offset, offset + length, _DISCARD_BYTES):
             size = min(_DISCARD_BYTES, offset + length - at)
-            if self._store.read(at, size).count(0) != size:
-                self.write(at, bytes(size))
+            is_blank = self._store.read(at, size).count(0) == size
+            if not isinstance(self._store, DiscardingStore):
+                if not is_blank:
+                    self.write(at, bytes(size))
+                continue
+            for each in () if is_blank else self._filters:
+                each.before_write(at, size)
+            self.is_dirty = True
+            self._store.discard(at, size)
 
     def flush(self) -> None:
         """Flush the store where something was written since the last time."""
@@ -92,6 +101,11 @@ class VolumeDevice:
             self.is_dirty = True
             raise
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether any filter is attached."""
+        return bool(self._filters)
+
     def attach(self, each: WriteFilter) -> None:
         """Add a filter."""
         self._filters = (*self._filters, each)
@@ -103,7 +117,7 @@ class VolumeDevice:
     def lose(self, error: VolumeError) -> None:
         """Answer everything with ``error`` from now on."""
         self._filters = ()
-        self.replace(_NoStore(self._name, self.size_bytes, error))
+        self.replace(NoStore(self._name, self.size_bytes, error))
 
     def replace(self, store: BlockStore) -> None:
         """Put another store below."""
@@ -261,7 +275,7 @@ class BlockVolume(Volume):
     async def discard(self, offset: int, length: int) -> None:
         """Say that the bytes there matter no more: they read as zeros from now on, and shadow copies keep what they were.
 
-        Waits while writes are held, like a write. Nothing is written where zeros stand already, so that an image stays sparse.
+        Waits while writes are held, like a write. An image gets holes there, where the host has them, so that it shrinks.
 
         Raises:
             VolumeWriteError: outside the volume, or the device failed; part of it may be zeros.
@@ -317,6 +331,26 @@ class BlockVolume(Volume):
         else:
             self._files.replace(core)
 
+    async def grow(self, size_bytes: int) -> None:
+        """Make volume and file system ``size_bytes`` long; the same size ends a growth that was cut off. Waits while writes are held.
+
+        Raises:
+            InvalidArgumentError: smaller, or not in whole sectors.
+            BadStateError: it has shadow copies or storage for them, or a provider follows its writes; nothing was changed.
+            VolumeError: the device failed; the length is the old or the new one.
+        """
+        self._check_present()
+        await self._gate.pass_write(lambda: self._grow(size_bytes))
+
+    def _grow(self, size_bytes: int) -> None:
+        store, device = self.raw_store, self._device
+        check_growth(self.name, store, device.size_bytes, size_bytes, is_followed=device.is_followed)
+        if size_bytes > device.size_bytes:
+            lengthen(store, device.size_bytes, size_bytes, self.volume_id)
+            device.size_bytes = size_bytes
+        if self._files is not None:
+            self._files.grow(size_bytes)
+
     def lose(self) -> None:
         """The disk is gone: every access fails with ``VolumeError``, waiting writes too; a hold ends."""
         if self._lost is not None:
@@ -360,30 +394,3 @@ class BlockVolume(Volume):
     def _check_present(self) -> None:
         if self._lost is not None:
             raise VolumeError(self._lost.message, hint=self._lost.hint)
-
-
-class _NoStore:
-    """What is left of a store that is gone: a name, a size, and one answer."""
-
-    def __init__(self, name: str, size_bytes: int, error: VolumeError) -> None:
-        self.name = name
-        self.size_bytes = size_bytes
-        self._error = error
-
-    def read(self, offset: int, length: int) -> bytes:
-        raise VolumeError(self._error.message, hint=self._error.hint)
-
-    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
-        raise VolumeError(self._error.message, hint=self._error.hint)
-
-    def write(self, offset: int, data: Buffer) -> None:
-        raise VolumeError(self._error.message, hint=self._error.hint)
-
-    def flush(self) -> None:
-        raise VolumeError(self._error.message, hint=self._error.hint)
-
-    def grow(self, size_bytes: int) -> None:
-        raise VolumeError(self._error.message, hint=self._error.hint)
-
-    def close(self) -> None:
-        """There is nothing to close."""

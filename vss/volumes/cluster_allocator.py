@@ -65,6 +65,11 @@ class ClusterAllocator:
         """Clusters that a change has freed: unusable until it is committed."""
         self._freed.extend(runs)
 
+    def add(self, start: int, count: int) -> None:
+        """The volume has so many clusters more."""
+        if count:
+            self._free.release([(start, count)])
+
     def committed(self) -> None:
         """Every change so far is durable: what was freed is free."""
         self._free.release(self._freed)

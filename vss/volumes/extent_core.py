@@ -15,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from vss.errors import (
     AlreadyExistsError,
@@ -136,6 +137,23 @@ class ExtentCore:
             self._journal.commit(self._log.changes(), self._tree)
             self._log.clear()
         self._clusters.committed()
+
+    def grow(self, size_bytes: int) -> None:
+        """Take the device, which has that length now, as a whole: durable when it returns. Body and journal keep their areas.
+
+        Raises:
+            VolumeWriteError: whether the volume says so is unknown; the file system goes on as it was.
+        """
+        self.check_usable()
+        if self._journal is None:
+            raise VolumeWriteError("the file system is read-only")
+        old = self._journal.geometry
+        new = replace(old, size_bytes=size_bytes)
+        if new != old:
+            self._journal.change_geometry(new, self._tree)
+            self._log.clear()
+            self._clusters.committed()
+            self._clusters.add(old.end_cluster, new.end_cluster - old.end_cluster)
 
     # -- names ----------------------------------------------------------------------------------------------------------------
 

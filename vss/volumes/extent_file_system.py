@@ -144,6 +144,10 @@ class ExtentFileSystem:
         """Room left for data."""
         return self._core.free_bytes
 
+    def grow(self, size_bytes: int) -> None:
+        """Take all of a device that has become longer; see ``ExtentCore.grow``. For the volume, below its gate."""
+        self._core.grow(size_bytes)
+
     @property
     def open_file_count(self) -> int:
         """How many handles are open on files that have a name."""

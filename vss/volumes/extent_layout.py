@@ -138,6 +138,13 @@ class Geometry:
             journal_bytes=_area(size_bytes // 64, _JOURNAL_BYTES_MAX),
         )
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether a volume may have it: areas as ``for_volume`` chooses them, or smaller where the volume has grown since."""
+        chosen = Geometry.for_volume(self.size_bytes)
+        areas = ((self.body_bytes, chosen.body_bytes), (self.journal_bytes, chosen.journal_bytes))
+        return all(0 < found <= most and found % BLOCK_BYTES == 0 for found, most in areas)
+
     def body_offset(self, which: int) -> int:
         """Return where body 0 or 1 starts."""
         return _AREA_START + which * self.body_bytes

@@ -76,7 +76,7 @@ def _newest_superblock(device: BlockDevice) -> tuple[Superblock, int]:
     newest = both[which]
     expected = Geometry.for_volume(newest.geometry.size_bytes)
     fits = newest.geometry.size_bytes <= device.size_bytes and newest.body_length <= newest.geometry.body_bytes
-    if newest.geometry != expected or not fits or abs(both[0].epoch - both[1].epoch) != 1:
+    if not newest.geometry.is_possible or not fits or abs(both[0].epoch - both[1].epoch) != 1:
         raise VolumeDamagedError(
             f"superblock at offset {SUPERBLOCK_OFFSETS[which]}: expected {expected} on a device of {device.size_bytes} bytes "
             f"and consecutive epochs, found {newest.geometry} and epochs {both[0].epoch} and {both[1].epoch}"
@@ -142,6 +142,21 @@ class Journal:
             self._needs_checkpoint = True
             raise
         self._needs_checkpoint = False
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where things lie."""
+        return self._geometry
+
+    def change_geometry(self, geometry: Geometry, tree: FileTree) -> None:
+        """Make ``geometry`` durable, with the whole of ``tree``: one checkpoint; errors as ``commit``, with the old one kept."""
+        old, self._geometry = self._geometry, geometry
+        self._needs_checkpoint = True
+        try:
+            self.commit([], tree)
+        except VolumeError:
+            self._geometry = old
+            raise
 
     def distrust(self) -> None:
         """A flush failed somewhere: what was written last may never become durable, so write the whole tree next time."""

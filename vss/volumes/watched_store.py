@@ -14,6 +14,7 @@ from typing import Any
 
 from vss.events import Event, Record, WritesHeld
 from vss.simulation.invariants.evidence import Evidence, RegionCopy, StoreFlush, StoreWrite, VolumeEvidence
+from vss.simulation.invariants.image import BLOCK, Image
 from vss.volumes.block_store import BLOCK_BYTES, BlockStore, Buffer
 from vss.volumes.block_volume import BlockVolume
 
@@ -27,16 +28,42 @@ VOLUME_HEADER = (0x1E00, 0x2000)
 class WatchedStore:
     """A ``BlockStore`` over another one, and a ``WriteFilter`` of the volume on it."""
 
-    def __init__(self, inner: BlockStore, moment: Moment, *, region_bytes: int | None = None) -> None:
-        """Watch ``inner``; ``region_bytes`` is the length of the volume on it, by default all of it."""
+    def __init__(
+        self, inner: BlockStore, moment: Moment, *, region_bytes: int | None = None, written: Collection[int] | None = None
+    ) -> None:
+        """Watch ``inner``.
+
+        Args:
+            inner: the store.
+            moment: stamps what is noted.
+            region_bytes: the length of the volume on it, by default all of it.
+            written: numbers of the blocks that hold something (the others are known to be zeros); by default all are read.
+        """
         self._inner = inner
         self._moment = moment
         self.region_bytes = inner.size_bytes if region_bytes is None else region_bytes
-        self.first = inner.read(0, self.region_bytes)
+        self._image = Image.of_device(inner, self.region_bytes, written)
+        self._dirty: set[int] = set()
+        self._announced: tuple[int, int] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was noted: evidence begins here."""
+        self.first = self.image()
         self.writes: list[StoreWrite] = []
         self.flushes: list[StoreFlush] = []
         self.copies: list[RegionCopy] = []
-        self._announced: tuple[int, int] | None = None
+
+    def image(self) -> Image:
+        """Return the volume's bytes as they are now, at the price of what was written since this was last asked."""
+        if self._dirty:
+            fresh = {each: self._read_block(each) for each in sorted(self._dirty)}
+            self._image = Image({**self._image.blocks, **fresh}, self.region_bytes)
+            self._dirty.clear()
+        return self._image
+
+    def _read_block(self, number: int) -> bytes:
+        return self._inner.read(number * BLOCK, min(BLOCK, self.region_bytes - number * BLOCK))
 
     # -- the store -------------------------------------------------------------------------------------------------------------
 
@@ -65,6 +92,9 @@ class WatchedStore:
         if announced is not None and not is_application:
             self._announced = announced  # somebody saves blocks first; the announced write is still to come
         copy = bytes(data)
+        end = min(offset + len(copy), self.region_bytes)
+        if end > offset:
+            self._dirty.update(range(offset // BLOCK, (end - 1) // BLOCK + 1))
         self._inner.write(offset, data)
         sequence, instant_ns = self._moment()
         self.writes.append(StoreWrite(sequence, instant_ns, offset, copy, is_application))
@@ -94,7 +124,7 @@ class WatchedStore:
     def take_copy(self, reason: str) -> None:
         """Keep the volume's bytes as they are now."""
         sequence, instant_ns = self._moment()
-        self.copies.append(RegionCopy(sequence, instant_ns, reason, self._inner.read(0, self.region_bytes)))
+        self.copies.append(RegionCopy(sequence, instant_ns, reason, self.image()))
 
     def evidence(
         self,
@@ -116,7 +146,7 @@ class WatchedStore:
             writes=tuple(self.writes),
             flushes=tuple(self.flushes),
             copies=tuple(self.copies),
-            last=self._inner.read(0, self.region_bytes),
+            last=self.image(),
             excluded=excluded,
             block_bytes=block_bytes,
             has_faults=has_faults,

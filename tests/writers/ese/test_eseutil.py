@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vss_writers.ese.eseutil.labels import backup_lines, counter_text, state_tex
 from vss_writers.ese.files import HostFileSystem
 from vss_writers.ese.header import BackupInfo, LogPosition
 from vss_writers.ese.layout import BackupType
+from vss_writers.ese.log_profile import LogProfile
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.truncation import SnapshotKind
 
@@ -438,6 +440,43 @@ def test_r_with_a_missing_database(tmp_path: Path) -> None:
     assert "Event 494" in result.output
 
 
+def test_r_stops_before_undo_when_told_to(tmp_path: Path) -> None:
+    async def build() -> None:
+        instance, _, table = await new_store(HostFileSystem(), parameters(tmp_path), path=str(tmp_path / "db.edb"))
+        await add(instance, table, 0, 30)
+        instance.abandon()
+
+    asyncio.run(build())
+    base = tmp_path / "logs" / "E00"
+    result = eseutil("/r", base, "/u")
+    assert result.exit_code == EXIT_FAILURE
+    assert "-579" in result.output
+    assert "Dirty Shutdown" in eseutil("/mh", tmp_path / "db.edb").output
+    assert eseutil("/r", base).exit_code == 0
+    assert data_of(eseutil("--json", "/r", base, "/u"))["jet_error"] == -584
+
+
+def test_r_reads_names_of_five_digits_and_refuses_to_be_told_otherwise(tmp_path: Path) -> None:
+    older = replace(parameters(tmp_path), profile=LogProfile.EXCHANGE_2003)
+
+    async def build(count: int) -> None:
+        instance, _, table = await new_store(HostFileSystem(), older, path=str(tmp_path / f"db{count}.edb"))
+        await add(instance, table, 0, count)
+        instance.abandon()
+
+    base = tmp_path / "logs" / "E00"
+    asyncio.run(build(1))
+    assert eseutil("/r", base).exit_code == 0, "only the reserve logs tell"
+    asyncio.run(build(300))
+    assert (tmp_path / "logs" / "E0000001.log").exists()
+    result = eseutil("/r", base, "/c8")
+    assert result.exit_code == EXIT_FAILURE
+    assert "E0000001.log" in result.output
+    assert eseutil("/r", base, "/c5").exit_code == 0
+    assert eseutil("/r", base).exit_code == 0
+    assert eseutil("/ml", base).exit_code == 0
+
+
 # -- spelling ------------------------------------------------------------------------------------------------------------------
 
 
@@ -452,7 +491,18 @@ def test_options_with_joined_and_following_values() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["db.edb"], ["/mh"], ["/mh", "a", "b"], ["/zz", "a"], ["/r", "E00", "/q"], ["/r", "E00", "/l"]],
+    [
+        [],
+        ["db.edb"],
+        ["/mh"],
+        ["/mh", "a", "b"],
+        ["/zz", "a"],
+        ["/r", "E00", "/q"],
+        ["/r", "E00", "/l"],
+        ["/r", "E00", "/c6"],
+        ["/r", "E00", "/c"],
+        ["/r", "E00", "/u5"],
+    ],
 )
 def test_wrong_spelling_is_a_usage_error(arguments: list[str]) -> None:
     with pytest.raises(click.UsageError):

@@ -16,12 +16,9 @@ from vss_writers.ese.log_file import (
     EngineParameters,
     LogFlag,
     LogHeader,
-    archived_log_name,
     checkpoint_name,
     current_log_name,
-    generation_of,
     pack_attachments,
-    reserve_log_name,
     temporary_log_name,
     unpack_attachments,
 )
@@ -118,25 +115,6 @@ def test_attachment_lists_keep_any_path_and_have_an_end() -> None:
 
 
 def test_names() -> None:
-    assert archived_log_name("E00", 1) == "E0000000001.log"
     assert current_log_name("E00") == "E00.log"
     assert temporary_log_name("E00") == "E00tmp.log"
-    assert reserve_log_name("E01", 2) == "E01res00002.jrs"
     assert checkpoint_name("E00") == "E00.chk"
-
-
-@pytest.mark.parametrize(
-    ("name", "generation"),
-    [
-        ("E0000000001.log", 1),
-        ("e000000ABCD.LOG", 0xABCD),
-        ("E000001F.log", 0x1F),
-        ("E00.log", None),
-        ("E00tmp.log", None),
-        ("E0100000001.log", None),
-        ("E0000000000.log", None),
-        ("E0000000001.jrs", None),
-    ],
-)
-def test_generations_are_read_from_names_of_both_widths(name: str, generation: int | None) -> None:
-    assert generation_of("E00", name) == generation

@@ -148,7 +148,33 @@ def test_a_damaged_page_stops_defragmentation() -> None:
     leaf = leaves_of(data, 4096, _objid(data))[0]
     for bit in (0, 5):
         files.flip(PATH, (leaf + 1) * 4096 + 300, bit)
+    before = files.read(PATH)
     assert code_of(lambda: do_defragment(files)) is JetCode.ReadVerifyFailure
+    assert (files.read(PATH), asyncio.run(files.exists(TEMPORARY))) == (before, False)
+    asyncio.run(rewrite(files, data))
+    do_defragment(files)
+
+
+async def rewrite(files: MemoryFileSystem, data: bytes) -> None:
+    file = await files.open(PATH, write=True)
+    await file.pwrite(0, data)
+
+
+def test_a_disk_that_goes_while_a_database_is_rebuilt_costs_only_the_new_file() -> None:
+    files = files_with(store())
+    before = files.read(PATH)
+
+    def fail(kind: str, path: str) -> None:
+        if path == TEMPORARY and kind != "create":
+            raise OSError(5, "the disk is gone")
+
+    files.fail = fail
+    for work in (do_defragment, do_repair):
+        with pytest.raises(OSError, match="the disk is gone"):
+            work(files)
+        assert files.read(PATH) == before
+        assert code_of(lambda work=work: work(files)) is JetCode.DatabaseDuplicate  # type: ignore[misc] # bound per turn
+        files.delete(TEMPORARY)
 
 
 def _objid(data: bytes) -> int:

@@ -34,6 +34,7 @@ from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, LogT
 from vss_writers.ese.layout import DatabaseState
 from vss_writers.ese.log_file import LogHeader
 from vss_writers.ese.log_page_change import PageChange
+from vss_writers.ese.log_profile import LogProfile
 from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.memory_files import MemoryFileSystem
 from vss_writers.ese.page import Page
@@ -526,6 +527,18 @@ def open_end_in_the_middle(files: MemoryFileSystem) -> None:
     files.write(log_path(2), header.pack() + LogHeader.pack(header)[:0] + _fill(len(files.read(log_path(2))) - 4096))
 
 
+def longer_log(files: MemoryFileSystem) -> None:
+    """A closed log that is sound but longer than the others of its stream."""
+    files.delete(CHECKPOINT)
+    data = files.read(log_path(2))
+    header = replace(LogHeader.unpack(data), file_sectors=2 * len(data) // 512)
+    files.write(log_path(2), header.pack() + data[4096:] + _fill(len(data)))
+
+
+def damage_newest_header(files: MemoryFileSystem) -> None:
+    files.flip(CURRENT, 100)
+
+
 def _fill(size: int) -> bytes:
     from vss_writers.ese.log_checksum import FILL_SECTOR
 
@@ -558,12 +571,15 @@ def wrong_clean_position(files: MemoryFileSystem) -> None:
     ("change", "code", "event_id"),
     [
         (delete_checkpoint_too(remove_log(-1)), JetCode.MissingLogFile, 450),
-        (edit_log(0, signature=Signature(1)), JetCode.BadLogSignature, None),
+        (edit_log(0, signature=Signature(1)), JetCode.BadLogSignature, 457),
         (edit_log(1, file_sectors=63), JetCode.LogFileCorrupt, 465),
-        (edit_log(1, previous_created=LogTime(1, 1, 1, 1, 1, 90)), JetCode.InvalidLogSequence, None),
-        (edit_log(None, version_minor=4000), JetCode.BadLogVersion, None),
+        (edit_log(1, previous_created=LogTime(1, 1, 1, 1, 1, 90)), JetCode.InvalidLogSequence, 458),
+        (edit_log(None, version_minor=4000), JetCode.BadLogVersion, 411),
+        (edit_log(1, version_minor=4000), JetCode.BadLogVersion, 411),
+        (longer_log, JetCode.LogFileSizeMismatch, 440),
+        (damage_newest_header, JetCode.LogFileCorrupt, 465),
         (edit_log(None, sector_size=4096), JetCode.LogSectorSizeMismatch, None),
-        (swap_logs, JetCode.LogGenerationMismatch, None),
+        (swap_logs, JetCode.LogGenerationMismatch, 458),
         (damage_middle_log, JetCode.LogFileCorrupt, 465),
         (open_end_in_the_middle, JetCode.LogFileCorrupt, None),
         (cut_open_end, JetCode.MissingLogFile, None),
@@ -595,6 +611,7 @@ def test_what_cannot_be_recovered_without_loss_is_refused(
 
     assert caught.value.code == code, caught.value
     assert event_ids(events)[-1] == 454
+    assert not {411, 440, 457, 458} & set(event_ids(events)) - {event_id}
     if event_id is not None:
         assert event_id in event_ids(events)
 
@@ -657,7 +674,7 @@ def test_the_last_generation_ends_a_stream(is_clean: bool, monkeypatch: pytest.M
         return generation
 
     newest = asyncio.run(main())
-    monkeypatch.setattr("vss_writers.ese.lost_logs.GENERATION_MAX", newest + 1)
+    monkeypatch.setattr(LogProfile, "generation_max", property(lambda profile: newest + 1))
     if is_clean:
         with pytest.raises(JetError) as caught:
             asyncio.run(recover_files(files))
@@ -736,11 +753,15 @@ def test_a_page_of_the_past_and_one_of_the_future_are_noticed() -> None:
 
 
 def _next_page_to_redo(files: MemoryFileSystem) -> tuple[int, int]:
-    """A page whose next change is in the logs only, and that change's dbtime before; dbtimes apart by more than one."""
+    """A page whose next change is in the logs only, and that change's dbtime before; dbtimes apart by more than one.
+
+    The page guard, which would put pages written last back in place, is removed.
+    """
 
     async def main() -> tuple[int, int]:
         from vss_writers.ese.log_reader import load_log
 
+        await files.remove(small_parameters().guard_path)
         logs = await list_logs(files, LOGS, "E00")
         for path in [*logs.archived.values(), CURRENT]:
             for _, record in (await load_log(files, path, may_be_torn=True)).records:
@@ -788,3 +809,35 @@ def test_databases_given_by_hand_have_to_be_readable() -> None:
     with pytest.raises(JetError) as caught:
         asyncio.run(recover_files(files, databases=["D:\\none.edb"]))
     assert caught.value.code == JetCode.FileNotFound
+
+
+def test_recovery_without_undo_writes_what_was_redone_and_can_be_run_again() -> None:
+    files, events = crashed(count=150), list[EngineEvent]()
+    logs = {name: files.read(f"{LOGS}\\{name}") for name in asyncio.run(files.list_directory(LOGS)) if name.endswith(".log")}
+    before = files.read(DATABASE)
+
+    with pytest.raises(JetError) as caught:
+        asyncio.run(recover_files(files, events=events, stop_before_undo=True))
+
+    assert caught.value.code == JetCode.RecoveredWithoutUndo
+    assert event_ids(events)[-1] == 304
+    assert 302 not in event_ids(events)
+    assert files.read(DATABASE) != before
+    assert header_of(files).state is DatabaseState.DIRTY_SHUTDOWN
+    assert {name: files.read(f"{LOGS}\\{name}") for name in logs} == logs
+    report = asyncio.run(recover_files(files))
+    assert report.records_redone == 0
+    assert report.records_skipped > 0
+    assert rows_after_recovery(files) == rows(0, 150)
+
+
+def test_recovery_without_undo_after_a_clean_end_says_that_the_databases_are_consistent() -> None:
+    files = crashed()
+    asyncio.run(recover_files(files))
+    before = files.read(DATABASE)
+
+    with pytest.raises(JetError) as caught:
+        asyncio.run(recover_files(files, stop_before_undo=True))
+
+    assert caught.value.code == JetCode.RecoveredWithoutUndoDatabasesConsistent
+    assert files.read(DATABASE) == before

@@ -111,3 +111,17 @@ def test_nothing_that_somebody_needs_ever_goes(
 def test_what_builds_on_an_earlier_full_backup_and_what_deletes_logs() -> None:
     assert [kind for kind in SnapshotKind if kind.is_incremental] == [SnapshotKind.INCREMENTAL, SnapshotKind.DIFFERENTIAL]
     assert [kind for kind in SnapshotKind if kind.truncates] == [SnapshotKind.FULL, SnapshotKind.INCREMENTAL]
+
+
+def test_without_a_word_about_them_no_other_database_and_no_circular_logging_stand_in_the_way() -> None:
+    plain = plan_truncation(SnapshotKind.FULL, lowest=1, highest=9, checkpoint_generation=5, copy_generation_last=9)
+
+    assert (plain.remove_first, plain.remove_last, plain.limit) == (1, 4, TruncationLimit.CHECKPOINT)
+
+
+def test_where_two_keep_the_same_generation_the_first_is_named() -> None:
+    others = [OtherDatabase("x.edb", 5)]
+    tied = {"lowest": 1, "highest": 9, "checkpoint_generation": 5, "copy_generation_last": 5, "others": others}
+
+    assert plan(**tied).limit is TruncationLimit.CHECKPOINT
+    assert plan(**tied).remove_last == 4

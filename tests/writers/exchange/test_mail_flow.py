@@ -64,6 +64,30 @@ def test_users_stop_when_they_are_told_to(kit: Any) -> None:
     kit.play(script)
 
 
+def test_a_quiet_spell_between_two_operations_is_an_idle_moment_of_the_store(kit: Any) -> None:
+    async def script(bench: Any) -> None:
+        await bench.deliver("written in the quiet")
+        quiet = await bench.background(bench.users._is_stopped_in_pause(95))
+        await asyncio.sleep(25)
+        assert bench.group.describe()["page_writes"]["idle"] == 0
+        await asyncio.sleep(10)
+        first = bench.group.describe()["page_writes"]["idle"]
+        assert first > 0
+        await bench.deliver("in the next spell")
+        await quiet
+        writes = bench.group.describe()["page_writes"]
+        assert writes["idle"] > first
+        await bench.group.dismount()
+        assert bench.group.describe()["page_writes"] == {}
+        await bench.group.idle()
+        working = await bench.background(bench.users._is_stopped_in_pause(1000))
+        await asyncio.sleep(1)
+        await bench.users.stop()
+        await working
+
+    kit.play(script)
+
+
 @pytest.mark.slow
 def test_users_wait_while_the_store_is_down_and_nothing_is_in_doubt(kit: Any) -> None:
     async def script(bench: Any) -> None:

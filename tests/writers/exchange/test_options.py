@@ -21,6 +21,26 @@ def test_the_defaults_are_a_small_server() -> None:
     assert (options.log_file_bytes, options.checkpoint_depth_bytes, options.page_size) == (1 << 20, 20 << 20, 8192)
 
 
+def test_the_older_profile_brings_its_own_size_of_logs() -> None:
+    assert parse_options("SG1", {"log_profile": "exchange-2003"}).log_file_bytes == 5 << 20
+    assert parse_options("SG1", {"log_profile": "exchange-2003", "log_file_size": "64 KiB"}).log_file_bytes == 64 << 10
+
+
+def test_a_store_of_the_older_profile_is_backed_up_and_restored(kit: Any) -> None:
+    async def script(bench: Any) -> None:
+        await bench.work(20)
+        backup = await bench.back_up()
+        names = await bench.log_names()
+        assert {"E00.log", "res1.log", "res2.log"} <= set(names)
+        assert any(len(name) == len("E0000001.log") for name in names)
+        assert not any(name.endswith(".jrs") for name in names)
+        await bench.allow_overwriting()
+        await bench.restore(backup)
+        assert await bench.missing() == []
+
+    kit.play(script, options='log_profile = "exchange-2003"')
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -33,6 +53,8 @@ def test_the_defaults_are_a_small_server() -> None:
         ({"log_directory": "L:\\"}, "log_directory: expected a path such as"),
         ({"base_name": "E0"}, "base_name: expected three letters or digits"),
         ({"page_size": 2048}, "page_size: expected 4096 or 8192, found 2048"),
+        ({"idle_seconds": -1}, "idle_seconds: expected 0 or more, found -1"),
+        ({"log_profile": "exchange-5.5"}, "log_profile"),
         ({"log_file_size": "5 KiB"}, "log_file_size: expected at least 16 KiB in steps of 4 KiB"),
         ({"log_file_size": 20000}, "log_file_size: expected at least 16 KiB in steps of 4 KiB"),
         ({"log_file_size": "much"}, "log_file_size: expected bytes or a size"),

@@ -25,7 +25,7 @@ from vss_writers.ese.hard_recovery import (
 )
 from vss_writers.ese.header import LogTime
 from vss_writers.ese.instance import Instance
-from vss_writers.ese.log_file import archived_log_name
+from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.patch_page import patch_name
 from vss_writers.ese.restore_environment import (
     FILE_NAME,
@@ -213,9 +213,10 @@ async def restore_backup_set(
         await _copy_in(source, join_path(set_directory, each.name), files, each.destination)
         if each.patch:
             await _copy_in(source, join_path(set_directory, each.patch), files, join_path(target.directory, each.patch))
+    logs = await list_logs(source, set_directory, environment.base_name)
     for generation in range(environment.generation_low, environment.generation_high + 1):
-        name = archived_log_name(environment.base_name, generation)
-        await _copy_in(source, join_path(set_directory, name), files, join_path(target.directory, name))
+        path = logs.closed_path(generation)
+        await _copy_in(source, path, files, join_path(target.directory, base_name(path)))
     await write_environment(files, target.directory, merged)
     if not is_last:
         return None

@@ -5,7 +5,8 @@ Rules:
 - no-steal: a page changed by the open transaction is not written; its before-image serves rollback and readers outside;
 - ``first`` of a dirty page is where the transaction of its oldest change that is not in the file began; the checkpoint never
   passes it;
-- clean pages are evicted beyond ``cache_pages``, oldest use first; dirty ones and those somebody holds stay the same object.
+- clean pages are evicted beyond ``cache_pages``, oldest use first; dirty ones and those somebody holds stay the same object;
+- a page goes for one of the reasons of ``page_writes``, and takes changed neighbours along.
 
 Recovery redoes committed transactions only, so nothing of an open one may reach the file except blank pages at its end.
 
@@ -34,6 +35,7 @@ from vss_writers.ese.log_page_change import PageChange
 from vss_writers.ese.log_records import ExtendDatabase, Macro
 from vss_writers.ese.page import Page
 from vss_writers.ese.page_operation import Format, PageOperation, apply
+from vss_writers.ese.page_writes import OPPORTUNE_BYTES_MAX, REPEATED_GENERATIONS, PageWrite, PageWrites, with_neighbours
 
 WRITE_BATCH_PAGES = 256
 
@@ -63,7 +65,12 @@ class LogSink(Protocol):
 class BufferedPage(Page):
     """A page of the pool; it can be held weakly, so one page number never has two objects in use."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "written_in")
+
+    def __init__(self, data: bytearray, page_number: int) -> None:
+        super().__init__(data, page_number)
+        self.written_in: int | None = None
+        """Log generation in which it was written last, or None."""
 
 
 @dataclass(slots=True)
@@ -103,6 +110,7 @@ class BufferedPages:
         dbtime: int,
         objid_last: int,
         cache_pages: int,
+        writes: PageWrites,
     ) -> None:
         self.file = file
         self.dbid = dbid
@@ -113,6 +121,7 @@ class BufferedPages:
         self._on_event = on_event
         self._page_count = page_count
         self._cache_pages = cache_pages
+        self._writes = writes
         self._alive: WeakValueDictionary[int, BufferedPage] = WeakValueDictionary()
         self._recent: OrderedDict[int, BufferedPage] = OrderedDict()
         self._dirty: dict[int, DirtyPage] = {}
@@ -276,38 +285,63 @@ class BufferedPages:
         """Position of the oldest change that is not in the file, or None."""
         return min((dirty.first for dirty in self._dirty.values()), default=None)
 
-    async def write_behind(self, before: LogPosition | None = None, generation_max: int | None = None) -> int:
-        """Write dirty pages that no open transaction changed; return how many.
+    async def write_behind(
+        self,
+        before: LogPosition | None = None,
+        generation_max: int | None = None,
+        *,
+        why: PageWrite = PageWrite.CHECKPOINT,
+        at_most: int | None = None,
+    ) -> int:
+        """Write dirty pages that no open transaction changed, and dirty neighbours of these; return how many.
 
         Args:
             before: only pages whose oldest change lies before this position.
             generation_max: only pages whose newest change lies in this generation or an earlier one (the waypoint).
+            why: the reason, to be counted. Normal writes choose the pages unused for longest, all others those whose oldest
+                change is oldest.
+            at_most: how many pages to choose.
         """
-        held = self._open.before if self._open is not None else {}
-        chosen = [
-            number
-            for number, dirty in sorted(self._dirty.items())
-            if number not in held
-            and (before is None or dirty.first < before)
-            and (generation_max is None or dirty.last.generation <= generation_max)
-        ]
         if self._has_grown:
             await self.file.resize(self._page_count)
             await self.file.sync()
             self._has_grown = False
-        if chosen:
-            await self._log.flush(max(self._dirty[number].last for number in chosen))
-        for start in range(0, len(chosen), WRITE_BATCH_PAGES):
-            await self._write_batch(chosen[start : start + WRITE_BATCH_PAGES])
+        ready = [number for number in self._by_age(why) if self._may_go(number, generation_max)]
+        chosen = [number for number in ready if before is None or self._dirty[number].first < before][:at_most]
+        pages_max = OPPORTUNE_BYTES_MAX // self.page_size
+        numbers = with_neighbours(chosen, lambda number: self._may_go(number, generation_max), pages_max)
+        reasons = dict.fromkeys(numbers, PageWrite.OPPORTUNE) | dict.fromkeys(chosen, why)
+        if numbers:
+            await self._log.flush(max(self._dirty[number].last for number in numbers))
+        for start in range(0, len(numbers), WRITE_BATCH_PAGES):
+            await self._write_batch({number: reasons[number] for number in numbers[start : start + WRITE_BATCH_PAGES]})
         self._evict()
-        return len(chosen)
+        return len(numbers)
 
-    async def _write_batch(self, numbers: list[int]) -> None:
-        newest = max(self._dirty[number].last for number in numbers)
-        images = sealed_pages([(self._dirty[number].page.data, number) for number in numbers])
-        await self.file.write_pages(list(zip(numbers, images, strict=True)), newest)
-        for number in numbers:
-            self._recent[number] = self._dirty.pop(number).page
+    def _may_go(self, number: int, generation_max: int | None) -> bool:
+        """Whether a page is dirty, not of the open transaction, and not changed behind the waypoint."""
+        dirty = self._dirty.get(number)
+        if dirty is None or (self._open is not None and number in self._open.before):
+            return False
+        return generation_max is None or dirty.last.generation <= generation_max
+
+    def _by_age(self, why: PageWrite) -> list[int]:
+        if why is PageWrite.NORMAL:
+            unused = [number for number in self._dirty if number not in self._recent]
+            return unused + [number for number in self._recent if number in self._dirty]
+        return sorted(self._dirty, key=lambda number: (self._dirty[number].first, number))
+
+    async def _write_batch(self, reasons: dict[int, PageWrite]) -> None:
+        newest = max(self._dirty[number].last for number in reasons)
+        images = sealed_pages([(self._dirty[number].page.data, number) for number in reasons])
+        await self.file.write_pages(list(zip(reasons, images, strict=True)), newest)
+        generation = self._log.position.generation
+        for number, why in reasons.items():
+            page = self._dirty.pop(number).page
+            is_repeated = page.written_in is not None and generation - page.written_in <= REPEATED_GENERATIONS
+            self._writes.count(why, is_repeated=is_repeated)
+            page.written_in = generation
+            self._recent[number] = page
 
     # -- reading ---------------------------------------------------------------------------------------------------------------
 

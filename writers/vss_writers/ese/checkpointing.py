@@ -21,6 +21,7 @@ from vss_writers.ese.header import LogPosition, LogTime
 from vss_writers.ese.log_file import Attachment, LogHeader
 from vss_writers.ese.log_reader import list_logs, offset_of, remove_log
 from vss_writers.ese.log_stream import LogStream
+from vss_writers.ese.page_writes import IDLE_PAGES, PageWrite
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.transaction import TransactionLog
 
@@ -88,28 +89,46 @@ class Checkpointer:
         return any(database.pages.dirty_count > self._parameters.cache_pages for database in self._databases)
 
     async def write_behind(self) -> None:
-        """Write pages that have waited longest, and move the checkpoint.
+        """Write pages that have waited longest, make room where too many are in memory, and move the checkpoint.
 
         Pages of the newer half of the depth stay: one that changes all the time is written once per half depth, not per call.
         """
-        limit = None if self._has_many_dirty else self._position_before(self._parameters.checkpoint_depth // 2)
+        limit = self._position_before(self._parameters.checkpoint_depth // 2)
         for database in self._databases:
+            await self._prepare(database)
             pages = database.pages
-            await pages.file.change_header(
-                dbtime=pages.dbtime,
-                objid_last=pages.objid_last,
-                generation_max_required=max(database.header.generation_max_required, self.waypoint),
-                generation_max_committed=self._stream.generation,
-            )
             await pages.write_behind(limit, self.waypoint)
+            if pages.dirty_count > self._parameters.cache_pages:
+                excess = pages.dirty_count - self._parameters.cache_pages * 3 // 4
+                await pages.write_behind(None, self.waypoint, why=PageWrite.NORMAL, at_most=excess)
         await self.write()
+
+    async def write_idle(self) -> int:
+        """Write some pages that nobody presses for, oldest change first, and move the checkpoint; return how many."""
+        count = 0
+        for database in self._databases:
+            if database.pages.dirty_count:
+                await self._prepare(database)
+                count += await database.pages.write_behind(None, self.waypoint, why=PageWrite.IDLE, at_most=IDLE_PAGES)
+        if count:
+            await self.write()
+        return count
+
+    async def _prepare(self, database: Database) -> None:
+        """Let the header require what the pages to be written may hold."""
+        await database.pages.file.change_header(
+            dbtime=database.pages.dbtime,
+            objid_last=database.pages.objid_last,
+            generation_max_required=max(database.header.generation_max_required, self.waypoint),
+            generation_max_committed=self._stream.generation,
+        )
 
     async def write_everything(self, database: Database) -> None:
         """Bring one database's file up to date, whatever the waypoint says: its header requires the newest generation first."""
         pages = database.pages
         newest = self._stream.generation
         await pages.file.change_header(generation_max_required=newest, generation_max_committed=newest)
-        await pages.write_behind()
+        await pages.write_behind(why=PageWrite.DETACH)
         await pages.file.resize(pages.page_count)
         await pages.file.sync()
 

@@ -23,10 +23,8 @@ from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, LogPositio
 from vss_writers.ese.layout import HEADER_PAGES, PAGE_SIZES, page_count, page_offset
 from vss_writers.ese.page import Page
 from vss_writers.ese.page_guard import GuardedPages, PageGuard
+from vss_writers.ese.page_writes import RUN_BYTES_MAX
 from vss_writers.ese.sites import AtSite, just_do
-
-_RUN_BYTES_MAX = 256 * 1024
-"""Neighbouring pages are written together up to this many bytes."""
 
 
 class DatabaseFile:
@@ -220,7 +218,7 @@ def _is_newer(stored: bytes, image: bytes, page_number: int) -> bool:
 def _runs(pages: Sequence[tuple[int, bytes]], page_size: int) -> list[tuple[int, bytes]]:
     """Join neighbours: (first page number, bytes of the run)."""
     runs: list[tuple[int, list[bytes]]] = []
-    limit = max(1, _RUN_BYTES_MAX // page_size)
+    limit = max(1, RUN_BYTES_MAX // page_size)
     for number, data in sorted(pages, key=lambda page: page[0]):
         if runs and number == runs[-1][0] + len(runs[-1][1]) and len(runs[-1][1]) < limit:
             runs[-1][1].append(data)

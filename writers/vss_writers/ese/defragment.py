@@ -23,9 +23,7 @@ from vss_writers.ese.rebuild import (
     Rebuild,
     check_format,
     check_rebuildable,
-    entries_of,
     new_header,
-    nothing,
     replace_file,
 )
 from vss_writers.ese.schema import TableSchema
@@ -61,33 +59,35 @@ async def defragment(
         if not header.is_clean:
             raise JetError(JetCode.DatabaseDirtyShutdown, "recover it first", path=path)
         check_format(header, path)
-        rebuild = await Rebuild.begin(header.page_size)
-        rows: dict[str, int] = {}
-        for schema in await all_schemas(reader.pages):
-            if schema.objid not in (OBJID_CATALOG, OBJID_CATALOG_SHADOW):
-                check_rebuildable(schema)
-                rows[schema.name] = await rebuild.add_table(
-                    schema, _rows(reader.pages, schema), await _long_values(reader.pages, schema)
-                )
+        changed = replace(
+            new_header(header, time, random),
+            repair_count=0,
+            repair_count_old=header.repair_count + header.repair_count_old,
+            ecc_fix_success=_aged(header.ecc_fix_success),
+            ecc_fix_failure=_aged(header.ecc_fix_failure),
+            bad_checksum=_aged(header.bad_checksum),
+        )
+        async with Rebuild.begin(files, temporary, header.page_size) as rebuild:
+            rows = await _copy_tables(reader, rebuild)
+            problems = (await check_database(rebuild.pages)).problems
+            if problems:
+                raise JetError(problems[0].code, problems[0].detail, path=path)  # what is wrong now was wrong before
+            size_after = await rebuild.finish(changed)
         size_before = source.size_bytes
     finally:
         await source.close()
-    problems = (await check_database(rebuild.pages)).problems
-    if problems:
-        raise JetError(problems[0].code, problems[0].detail, path=path)  # what is wrong with the rows was wrong before
-    changed = replace(
-        new_header(header, time, random),
-        repair_count=0,
-        repair_count_old=header.repair_count + header.repair_count_old,
-        ecc_fix_success=_aged(header.ecc_fix_success),
-        ecc_fix_failure=_aged(header.ecc_fix_failure),
-        bad_checksum=_aged(header.bad_checksum),
-    )
-    await rebuild.write(files, temporary, changed)
-    size_after = (await files.stat(temporary)).size_bytes
     if replaces:
         await replace_file(files, temporary, path)
     return DefragmentReport(size_before, size_after, rows)
+
+
+async def _copy_tables(reader: DatabaseReader, rebuild: Rebuild) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for schema in await all_schemas(reader.pages):
+        if schema.objid not in (OBJID_CATALOG, OBJID_CATALOG_SHADOW):
+            check_rebuildable(schema)
+            rows[schema.name] = await rebuild.add_table(schema, _rows(reader.pages, schema), _long_values(reader.pages, schema))
+    return rows
 
 
 async def _rows(pages: PageAccess, schema: TableSchema) -> Entries:
@@ -97,9 +97,9 @@ async def _rows(pages: PageAccess, schema: TableSchema) -> Entries:
 
 async def _long_values(pages: PageAccess, schema: TableSchema) -> Entries:
     table = Table(pages, schema)
-    if table.long_values is None:
-        return nothing()
-    return entries_of({node.key: node.data async for node in table.long_values.tree.entries()})
+    if table.long_values is not None:
+        async for node in table.long_values.tree.entries():
+            yield node.key, node.data
 
 
 def _aged(counter: EccCounter) -> EccCounter:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.files import FileSystem, join_path
+from vss_writers.ese.files import FileSystem
 from vss_writers.ese.header import DatabaseHeader
 from vss_writers.ese.log_checksum import LogState
-from vss_writers.ese.log_file import LogHeader, archived_log_name
+from vss_writers.ese.log_file import LogHeader
 from vss_writers.ese.log_reader import LoadedLog, list_logs, load_log, read_log_header
 from vss_writers.ese.restore_environment import RestoreEnvironment
 
@@ -151,12 +151,13 @@ async def load_hard_logs(
             ``ExistingLogFileIsNotContiguous`` (event 437).
     """
     base = environment.base_name
-    there = (await list_logs(files, directory, base)).archived
+    logs = await list_logs(files, directory, base)
+    there = logs.archived
     wanted = range(environment.generation_low, environment.generation_high + 1)
     inner = range(min(there, default=0), max(there, default=0))
     missing = [generation for generation in wanted if generation in inner and generation not in there]
     if missing or not there:
-        path = join_path(directory, archived_log_name(base, missing[0] if missing else environment.generation_low))
+        path = logs.closed_path(missing[0] if missing else environment.generation_low)
         problem = _problem(435, JetCode.MissingRestoreLogFiles, "a restored log is missing", path)
         on_event(problem.event)
         raise problem.error

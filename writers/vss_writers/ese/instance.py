@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import random as random_module
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
@@ -42,7 +41,9 @@ from vss_writers.ese.log_preparation import StreamOwner, make_reserve_logs, repo
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import AttachDatabase, CreateDatabase, DetachDatabase, Init2, Terminate2
 from vss_writers.ese.log_stream import LogStream
+from vss_writers.ese.page_cleaning import write_idle
 from vss_writers.ese.page_guard import PageGuard
+from vss_writers.ese.page_writes import PageWrites
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.recovery import Recovery
 from vss_writers.ese.recovery_report import RecoveryOptions, RecoveryReport
@@ -72,6 +73,7 @@ class Instance:
         self.snapshot = Snapshots(self)
         self.backup = StreamingBackups(self)
         self.recovery: RecoveryReport | None = None
+        self.page_writes = PageWrites()
         self._now = now
         self._random = random
         self.emit = on_event
@@ -138,7 +140,8 @@ class Instance:
             holds_logs=lambda: instance.snapshot.holds_logs or instance.backup.is_running,
         )
         instance._stream.hand_over(instance._owner())
-        await make_reserve_logs(files, parameters.log_directory, parameters.base_name, parameters.log_file_size)
+        directory, size = parameters.log_directory, parameters.log_file_size
+        await make_reserve_logs(files, directory, parameters.base_name, size, parameters.profile)
         await instance._stream.append(Init2(parameters.engine_parameters(), instance.log_time()).pack())
         await instance._stream.flush()
         instance.is_open = True
@@ -310,6 +313,7 @@ class Instance:
             dbtime=file.header.dbtime,
             objid_last=max(file.header.objid_last, OBJID_LAST_SYSTEM),
             cache_pages=self.parameters.cache_pages,
+            writes=self.page_writes,
         )
         database = Database(pages)
         self.databases.append(database)
@@ -358,17 +362,9 @@ class Instance:
             detail = f"reserve log {self._low_space} is in use: free space, then restart the instance"
             raise JetError(JetCode.LogDiskFull, detail, path=self.parameters.log_directory)
 
-    async def write_behind_if_due(self) -> None:
-        """Move the checkpoint where it has fallen behind, unless somebody is writing or the instance is frozen.
-
-        A failing database disk does not make a durable commit fail: it is reported as an event, and pages stay in memory.
-        """
-        if not self.checkpointer.is_due or self.writer.locked():
-            return
-        async with self.writer:
-            with suppress(JetError):
-                self.check_running()
-                await self.checkpointer.write_behind()
+    async def idle(self) -> int:
+        """Nothing else is to be done: write some changed pages, and return how many; see ``page_cleaning.write_idle``."""
+        return await write_idle(self)
 
     def next_transaction_number(self) -> int:
         """Number of a new transaction."""

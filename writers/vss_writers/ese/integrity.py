@@ -52,24 +52,24 @@ _DEPTH_MAX = 16
 
 
 class _TreeWalk:
-    """One pass over a tree: its pages, its leaves in order, what is wrong."""
+    """One pass over a tree: its pages, number and links of its leaves in order, what is wrong."""
 
     def __init__(self, access: PageAccess, objid: int, problems: list[Problem]) -> None:
         self._access = access
         self._objid = objid
         self._problems = problems
         self.pages: dict[int, None] = {}
-        self.leaves: list[Page] = []
+        self.leaves: list[tuple[int, int, int]] = []
 
     async def walk(self, root: int) -> None:
         await self._visit(root, b"", None)
         before = 0
-        for place, leaf in enumerate(self.leaves):
-            behind = self.leaves[place + 1].page_number if place + 1 < len(self.leaves) else 0
-            if (leaf.previous, leaf.next) != (before, behind):
-                detail = f"links expected {before} and {behind}, found {leaf.previous} and {leaf.next}"
-                self._report(JetCode.BadPageLink, leaf.page_number, detail)
-            before = leaf.page_number
+        for place, (number, previous, following) in enumerate(self.leaves):
+            behind = self.leaves[place + 1][0] if place + 1 < len(self.leaves) else 0
+            if (previous, following) != (before, behind):
+                detail = f"links expected {before} and {behind}, found {previous} and {following}"
+                self._report(JetCode.BadPageLink, number, detail)
+            before = number
 
     async def _visit(self, page_number: int, low: bytes, high: bytes | None, *, depth: int = 0) -> None:
         if page_number in self.pages or depth == _DEPTH_MAX:
@@ -80,7 +80,7 @@ class _TreeWalk:
             page = await self._access.read(page_number)
             self._check_page(page, low, high, is_root=depth == 0)
             if page.is_leaf:
-                self.leaves.append(page)
+                self.leaves.append((page_number, page.previous, page.next))
                 return
             keys = page.sort_keys()
             if not keys or keys[-1]:

@@ -9,7 +9,6 @@ Sources: published engine, log.hxx (LGFILEHDR), daedef.hxx (DBMS_PARAM, ATTACHIN
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass
 from enum import IntFlag
@@ -27,9 +26,6 @@ LOG_VERSION_MINOR = 3704
 LOG_VERSION_UPDATE = 12
 """Format 7.3704.12, of the Exchange 2007 line (the exact update number of its releases is not published)."""
 
-GENERATION_MAX = 0x7FFFF800
-"""Generations end here: −519."""
-
 NOWHERE = LogPosition()
 NEVER = LogTime()
 NO_BACKUP = BackupInfo()
@@ -45,8 +41,6 @@ _FILE_TYPE_OFFSET = 667
 _ENTRY = struct.Struct("<BBHQII8s8s28s")
 ATTACH_UNICODE = 0x20
 
-_ARCHIVED = re.compile(r"^(?P<base>.{3})(?P<generation>[0-9A-F]{8}|[0-9A-F]{5})\.log$", re.IGNORECASE)
-
 
 class LogFlag(IntFlag):
     """Flags of a log header."""
@@ -55,11 +49,6 @@ class LogFlag(IntFlag):
     RESERVED = 1  # made from a reserve log
     CIRCULAR = 2
     CIRCULAR_HISTORY = 4
-
-
-def archived_log_name(base: str, generation: int) -> str:
-    """Name of a closed generation: eight hexadecimal digits from the first on, as Exchange 2007 writes them."""
-    return f"{base}{generation:08X}.log"
 
 
 def current_log_name(base: str) -> str:
@@ -72,22 +61,9 @@ def temporary_log_name(base: str) -> str:
     return f"{base}tmp.log"
 
 
-def reserve_log_name(base: str, number: int) -> str:
-    """Name of one of the reserve logs, which keep room for the records of a clean end."""
-    return f"{base}res{number:05X}.jrs"
-
-
 def checkpoint_name(base: str) -> str:
     """Name of the checkpoint file."""
     return f"{base}.chk"
-
-
-def generation_of(base: str, name: str) -> int | None:
-    """Generation that an archived log's name says, or None where the name is not one of this base; 5 and 8 digits are read."""
-    match = _ARCHIVED.match(name)
-    if match is None or match["base"].upper() != base.upper():
-        return None
-    return int(match["generation"], 16) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from vss_writers.ese.log_file import (
     EngineParameters,
     LogFlag,
     LogHeader,
-    reserve_log_name,
     temporary_log_name,
 )
+from vss_writers.ese.log_profile import LogProfile
 from vss_writers.ese.sites import AtSite, just_do
 
 RESERVE_LOGS = 2
@@ -41,6 +41,7 @@ class StreamParameters:
     page_size: int
     engine: EngineParameters
     is_circular: bool = False
+    profile: LogProfile = LogProfile.EXCHANGE_2007
 
 
 @dataclass(slots=True)
@@ -119,10 +120,12 @@ def repaired_name(parameters: StreamParameters) -> str:
     return f"{parameters.base}fix.log"
 
 
-async def make_reserve_logs(files: FileSystem, directory: str, base: str, file_size: int) -> None:
+async def make_reserve_logs(
+    files: FileSystem, directory: str, base: str, file_size: int, profile: LogProfile = LogProfile.EXCHANGE_2007
+) -> None:
     """Make the reserve logs that are missing."""
     for number in range(1, RESERVE_LOGS + 1):
-        path = join_path(directory, reserve_log_name(base, number))
+        path = join_path(directory, profile.reserve_name(base, number))
         if not await files.exists(path):
             await fill_log(files, path, file_size)
 

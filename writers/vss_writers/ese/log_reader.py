@@ -20,9 +20,9 @@ from vss_writers.ese.log_file import (
     LOG_HEADER_SIZE,
     LogHeader,
     current_log_name,
-    generation_of,
     temporary_log_name,
 )
+from vss_writers.ese.log_profile import LogProfile, generation_of, profile_of
 from vss_writers.ese.log_record_reader import unpack_record
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import End, LogRecord
@@ -80,6 +80,13 @@ class LogDirectory:
     def highest(self) -> int | None:
         """Highest closed generation."""
         return max(self.archived, default=None)
+
+    def closed_path(self, generation: int) -> str:
+        """Path of a closed generation, or the one it would have beside the others that are there."""
+        if generation in self.archived:
+            return self.archived[generation]
+        profile = profile_of(self.base, map(base_name, self.archived.values())) or LogProfile.EXCHANGE_2007
+        return join_path(self.directory, profile.archived_name(self.base, generation))
 
     @property
     def is_empty(self) -> bool:

@@ -10,8 +10,8 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, FileSystem, join_path
 from vss_writers.ese.header import Signature
 from vss_writers.ese.log_checksum import LogState
-from vss_writers.ese.log_file import LogHeader, archived_log_name, current_log_name
-from vss_writers.ese.log_reader import LoadedLog, LogDirectory, load_log
+from vss_writers.ese.log_file import LogHeader, current_log_name
+from vss_writers.ese.log_reader import LoadedLog, LogDirectory, load_log, read_log_header
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.redo import Redo
 from vss_writers.ese.redo_database import RedoScope
@@ -89,7 +89,7 @@ async def load_closed(
     """
     path = logs.archived.get(generation)
     if path is None:
-        name = join_path(logs.directory, archived_log_name(logs.base, generation))
+        name = logs.closed_path(generation)
         on_event(EngineEvent(450, "there is a gap in the sequence of logs", Severity.ERROR, name))
         raise JetError(JetCode.MissingLogFile, f"generation {generation:#x}", path=name)
     log = await _load(files, path, on_event, at_site, may_be_torn=False)
@@ -102,14 +102,32 @@ async def _load(files: FileSystem, path: str, on_event: EventSink, at_site: AtSi
     try:
         return await load_log(files, path, may_be_torn=may_be_torn, at_site=at_site)
     except JetError as error:
-        if error.code is JetCode.LogFileCorrupt:
-            on_event(EngineEvent(465, f"a log is damaged: {error}", Severity.ERROR, path))
-        elif error.code is JetCode.BadLogVersion:
-            on_event(EngineEvent(411, f"a log has another format: {error}", Severity.ERROR, path))
+        _report(error, path, on_event)
         raise
     except Exception as error:
         on_event(EngineEvent(455, f"a log cannot be read: {error}", Severity.ERROR, path))
         raise JetError(JetCode.DiskIO, str(error), path=path) from error
+
+
+def _report(error: JetError, path: str, on_event: EventSink) -> None:
+    if error.code is JetCode.LogFileCorrupt:
+        on_event(EngineEvent(465, f"a log is damaged: {error}", Severity.ERROR, path))
+    elif error.code is JetCode.BadLogVersion:
+        on_event(EngineEvent(411, f"a log has another format: {error}", Severity.ERROR, path))
+
+
+async def read_newest_header(files: FileSystem, logs: LogDirectory, on_event: EventSink) -> LogHeader:
+    """Read the header of the current log, or of the highest closed one where there is none.
+
+    Raises:
+        JetError: ``LogFileCorrupt`` (event 465); ``BadLogVersion`` (event 411); ``LogSectorSizeMismatch``.
+    """
+    path = logs.current or logs.archived[max(logs.archived)]
+    try:
+        return await read_log_header(files, path)
+    except JetError as error:
+        _report(error, path, on_event)
+        raise
 
 
 def check_sequence(

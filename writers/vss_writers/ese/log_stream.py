@@ -25,13 +25,10 @@ from vss_writers.ese.files import SECTOR_SIZE, File, FileSystem, join_path
 from vss_writers.ese.header import LogPosition
 from vss_writers.ese.log_checksum import CHECKSUM_SIZE, FILL_SECTOR, LogState, pack_checksum, shadow_of
 from vss_writers.ese.log_file import (
-    GENERATION_MAX,
     LOG_HEADER_SIZE,
     LogFlag,
     LogHeader,
-    archived_log_name,
     current_log_name,
-    reserve_log_name,
     temporary_log_name,
 )
 from vss_writers.ese.log_preparation import (
@@ -249,7 +246,7 @@ class LogStream:
         return offset, bytes(data) + shadow_of(data[last_sector:], new_at - last_sector)
 
     async def _next_generation(self) -> LogHeader:
-        if self.generation + 1 >= GENERATION_MAX:
+        if self.generation + 1 >= self._parameters.profile.generation_max:
             raise JetError(JetCode.LogSequenceEnd, f"generation {self.generation:#x}", path=self._file.path)
         await self._prepare_temporary()
         self._buffer += End().pack()
@@ -260,7 +257,7 @@ class LogStream:
         temporary = join_path(directory, temporary_log_name(base))
         current = join_path(directory, current_log_name(base))
         await write_header(self._files, temporary, header)
-        archived = join_path(directory, archived_log_name(base, self.generation))
+        archived = join_path(directory, self._parameters.profile.archived_name(base, self.generation))
         await self._at_site("log.rotate", partial(self._rename_both, current, archived, temporary))
         self._header = header
         self._file = await self._at_site("log.open", partial(self._files.open, current, write=True))
@@ -305,7 +302,9 @@ class LogStream:
         if await self._files.exists(temporary):
             await self._files.remove(temporary)
         for number in range(1, RESERVE_LOGS + 1):
-            reserve = join_path(self._parameters.directory, reserve_log_name(self._parameters.base, number))
+            reserve = join_path(
+                self._parameters.directory, self._parameters.profile.reserve_name(self._parameters.base, number)
+            )
             if await self._files.exists(reserve):
                 await self._files.rename(reserve, temporary)
                 self._is_reserve_next = True

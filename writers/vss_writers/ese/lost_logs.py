@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.files import FileSystem
+from vss_writers.ese.files import FileSystem, join_path
 from vss_writers.ese.header import DatabaseHeader
 from vss_writers.ese.layout import DatabaseState
-from vss_writers.ese.log_file import GENERATION_MAX, LogHeader
+from vss_writers.ese.log_file import LogHeader
+from vss_writers.ese.log_profile import name_of_other_profile
 from vss_writers.ese.log_reader import LoadedLog, LogDirectory, remove_log
 from vss_writers.ese.log_records import End, Terminate2
 from vss_writers.ese.log_replay import load_closed, load_last
@@ -114,18 +115,33 @@ async def remove_lost(files: FileSystem, usable: UsableLogs, at_site: AtSite, on
         await remove_log(files, path, generation, at_site)
 
 
-def refuse_unusable_stream(last: LoadedLog, log_file_size: int) -> None:
+async def refuse_other_profile(files: FileSystem, parameters: InstanceParameters) -> None:
+    """Refuse a directory with logs that another profile named.
+
+    Raises:
+        JetError: ``InvalidParameter`` with the path of one of them.
+    """
+    directory, base = parameters.log_directory, parameters.base_name
+    names = await files.list_directory(directory) if await files.exists(directory) else []
+    name = name_of_other_profile(base, names, parameters.profile)
+    if name is not None:
+        expected = f"{parameters.profile.archived_name(base, 1)} and {parameters.profile.reserve_name(base, 1)}"
+        detail = f"profile {parameters.profile}: log names such as {expected} expected, found {name}"
+        raise JetError(JetCode.InvalidParameter, detail, path=join_path(directory, name))
+
+
+def refuse_unusable_stream(last: LoadedLog, parameters: InstanceParameters) -> None:
     """Refuse a stream that cannot go on; the code says whether its databases are consistent without it.
 
     Raises:
         JetError: ``LogFileSizeMismatch``, ``LogFileSizeMismatchDatabasesConsistent``; ``LogSequenceEndDatabasesConsistent``.
     """
     is_clean = ends_cleanly(last)
-    if last.header.file_size_bytes != log_file_size:
+    if last.header.file_size_bytes != parameters.log_file_size:
         code = JetCode.LogFileSizeMismatchDatabasesConsistent if is_clean else JetCode.LogFileSizeMismatch
-        detail = f"expected {log_file_size} bytes, found {last.header.file_size_bytes}"
+        detail = f"expected {parameters.log_file_size} bytes, found {last.header.file_size_bytes}"
         raise JetError(code, detail, path=last.path)
-    if last.header.generation + 1 >= GENERATION_MAX and is_clean:
+    if last.header.generation + 1 >= parameters.profile.generation_max and is_clean:
         raise JetError(JetCode.LogSequenceEndDatabasesConsistent, f"generation {last.header.generation:#x}", path=last.path)
 
 

@@ -1,8 +1,8 @@
 """A database written anew, table by table, from its rows and long values; used by defragmentation and repair.
 
 Records and long values are taken as stored bytes, so nothing is lost in translation. Entries go in by key, which fills pages;
-secondary indexes are made from the rows. The new database is made in memory, all of it. The new file replaces the old one by a
-rename, once it is whole and durable.
+secondary indexes are made from the rows. Pages go to the new file as they fill, their memory is bounded; the entries of the
+indexes of one table are sorted in memory. The new file replaces the old one by a rename, once it is whole and durable.
 
 Sources: ours; the real engine copies cursor by cursor (compact.cxx).
 """
@@ -10,12 +10,14 @@ Sources: ours; the real engine copies cursor by cursor (compact.cxx).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from vss_writers.ese.catalog import Catalog
-from vss_writers.ese.database_format import MemoryPages, create_database
+from vss_writers.ese.database_format import create_database
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.files import FileSystem
+from vss_writers.ese.file_pages import FilePages
+from vss_writers.ese.files import File, FileSystem
 from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
 from vss_writers.ese.layout import FORMAT_UPDATE_ECC, FORMAT_UPDATE_EXCHANGE_2007, DatabaseState, IndexFlag
 from vss_writers.ese.log_file import NEVER, NO_BACKUP, NOWHERE
@@ -30,15 +32,25 @@ Entries = AsyncIterator[tuple[bytes, bytes]]
 class Rebuild:
     """One new database in the making."""
 
-    def __init__(self, pages: MemoryPages, catalog: Catalog) -> None:
+    def __init__(self, file: File, pages: FilePages, catalog: Catalog) -> None:
         self.pages = pages
+        self._file = file
         self._catalog = catalog
 
     @classmethod
-    async def begin(cls, page_size: int) -> Rebuild:
-        """Begin with an empty catalog."""
-        pages = MemoryPages(page_size)
-        return cls(pages, await create_database(pages))
+    @asynccontextmanager
+    async def begin(cls, files: FileSystem, path: str, page_size: int) -> AsyncIterator[Rebuild]:
+        """Begin with an empty catalog in a new file at ``path``, which is removed again where the block fails."""
+        file = await files.open(path, write=True, create=True, exclusive=True)
+        try:
+            pages = FilePages(file, page_size)
+            yield cls(file, pages, await create_database(pages))
+            await file.close()
+        except BaseException:
+            await file.close()
+            with suppress(Exception):
+                await files.remove(path)  # a file system that is gone keeps it; the name is refused until it is removed
+            raise
 
     async def add_table(self, schema: TableSchema, rows: Entries, long_values: Entries) -> int:
         """Write one table and return how many rows it has.
@@ -69,15 +81,10 @@ class Rebuild:
                 await target.insert(entry, key)
         return count
 
-    async def write(self, files: FileSystem, path: str, header: DatabaseHeader) -> None:
-        """Write the file with ``header``, durable."""
-        file = await files.open(path, write=True, create=True)
-        try:
-            await file.truncate(0)
-            await file.pwrite(0, self.pages.to_bytes(header))
-            await file.sync()
-        finally:
-            await file.close()
+    async def finish(self, header: DatabaseHeader) -> int:
+        """Make the file whole with ``header``, durable; return its length."""
+        await self.pages.finish(header)
+        return self._file.size_bytes
 
 
 def check_rebuildable(schema: TableSchema) -> None:
@@ -127,13 +134,6 @@ async def entries_of(found: Mapping[bytes, bytes]) -> Entries:
     """Entries of a mapping, in key order."""
     for key in sorted(found):
         yield key, found[key]
-
-
-async def nothing() -> Entries:
-    """No entries."""
-    empty: tuple[tuple[bytes, bytes], ...] = ()
-    for entry in empty:
-        yield entry
 
 
 async def replace_file(files: FileSystem, temporary: str, path: str) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import NoReturn
 
 from vss_writers.ese.attached_database import attachment_of
 from vss_writers.ese.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -28,14 +29,14 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem, join_path
 from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
 from vss_writers.ese.layout import DatabaseState
-from vss_writers.ese.log_file import NOWHERE, Attachment, LogHeader, archived_log_name
+from vss_writers.ese.log_file import NOWHERE, Attachment, LogHeader
 from vss_writers.ese.log_preparation import StreamOwner, StreamParameters
-from vss_writers.ese.log_reader import LoadedLog, LogDirectory, list_logs, read_log_header
+from vss_writers.ese.log_reader import LoadedLog, LogDirectory, list_logs
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import DetachDatabase, RecoveryUndo2, Terminate2
-from vss_writers.ese.log_replay import replay
+from vss_writers.ese.log_replay import read_newest_header, replay
 from vss_writers.ese.log_stream import LogStream, begin_generation, mend_tail, open_stream
-from vss_writers.ese.lost_logs import refuse_unusable_stream, remove_lost, usable_logs
+from vss_writers.ese.lost_logs import refuse_other_profile, refuse_unusable_stream, remove_lost, usable_logs
 from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.recovery_report import RecoveredDatabase, RecoveryOptions, RecoveryReport, make_report
@@ -54,16 +55,24 @@ async def recover(
     databases: Sequence[str] = (),
     ignore_missing: bool = False,
     accept_lost_logs: bool = False,
+    stop_before_undo: bool = False,
 ) -> RecoveryReport:
     """Recover offline: redo, undo, detach everything cleanly. No logs at all is nothing to do.
 
     Raises:
-        JetError: the refusals; nothing was changed but what an earlier recovery of the same logs would have changed too.
+        JetError: the refusals; nothing was changed but what an earlier recovery of the same logs would have changed too. With
+            ``stop_before_undo`` at the end ``RecoveredWithoutUndo``, or ``RecoveredWithoutUndoDatabasesConsistent`` where the
+            logs leave no database attached: the logs are as they were, and recovery can be run again, with more logs too.
     """
     logs = await list_logs(files, parameters.log_directory, parameters.base_name)
     if logs.is_empty:
         return RecoveryReport()
-    options = RecoveryOptions(tuple(databases), ignore_missing=ignore_missing, accept_lost_logs=accept_lost_logs)
+    options = RecoveryOptions(
+        tuple(databases),
+        ignore_missing=ignore_missing,
+        accept_lost_logs=accept_lost_logs,
+        stop_before_undo=stop_before_undo,
+    )
     recovery = Recovery(files, parameters, now=now, random=random, on_event=on_event, options=options)
     stream = await recovery.run()
     await stream.close()
@@ -109,10 +118,11 @@ class Recovery:
             JetError: the refusals.
         """
         directory = self._parameters.log_directory
+        await refuse_other_profile(self._files, self._parameters)
         logs = await list_logs(self._files, directory, self._parameters.base_name)
         if logs.is_empty:
             return await self._new_stream()
-        last_header = await read_log_header(self._files, logs.current or logs.archived[max(logs.archived)])
+        last_header = await read_newest_header(self._files, logs, self._on_event)
         signature = last_header.signature
         checkpoint = await self._read_checkpoint(signature)
         paths, headers = await self._known_databases(checkpoint, last_header)
@@ -127,12 +137,14 @@ class Recovery:
             accept_loss=self._options.accept_lost_logs,
         )
         logs, last = usable.logs, usable.last
-        refuse_unusable_stream(last, self._parameters.log_file_size)
+        refuse_unusable_stream(last, self._parameters)
         self._on_event(EngineEvent(300, f"recovery begins at generation {first:#x}", values=(("generation", first),)))
         redo, first = await self._redo_all(logs, last, paths, first)
         self._redo = redo
         try:
             ignored = self._check_attached(redo)
+            if self._options.stop_before_undo:
+                await self._stop_before_undo(redo, last)
             await remove_lost(self._files, usable, self._parameters.at_site, self._on_event)
             stream = await self._open_stream(logs, last, signature)
             await self._finish(stream, redo)
@@ -257,6 +269,18 @@ class Recovery:
                 raise JetError(JetCode.ConsistentTimeMismatch, detail, path=database.path)
         return ignored
 
+    async def _stop_before_undo(self, redo: Redo, last: LoadedLog) -> NoReturn:
+        """Write what was redone, and leave databases dirty and logs alone (event 304)."""
+        attached = redo.attached()
+        for database in attached:
+            if database.is_active:
+                await redo.flush(database)
+        self._on_event(EngineEvent(304, "the logs were replayed without undo", path=last.path))
+        is_clean = not attached
+        code = JetCode.RecoveredWithoutUndoDatabasesConsistent if is_clean else JetCode.RecoveredWithoutUndo
+        detail = f"replayed to {last.end_position}, {redo.counts.records_redone} records redone"
+        raise JetError(code, detail, path=last.path)
+
     async def _finish(self, stream: LogStream, redo: Redo) -> None:
         """Detach what is attached, cleanly and logged, and write the checkpoint."""
         attached = redo.attached()
@@ -298,6 +322,7 @@ class Recovery:
             page_size=self._parameters.page_size,
             engine=self._parameters.engine_parameters(),
             is_circular=self._parameters.circular,
+            profile=self._parameters.profile,
         )
 
     def _owner(self) -> StreamOwner:
@@ -324,7 +349,8 @@ class Recovery:
 
     async def _new_stream(self) -> LogStream:
         signature = Signature(self._random.getrandbits(32), self.log_time(), self._parameters.computer_name)
-        stream = await begin_generation(self._files, self._stream_parameters(signature), self._owner(), None)
+        parameters, first = self._stream_parameters(signature), self._parameters.first_generation
+        stream = await begin_generation(self._files, parameters, self._owner(), None, first)
         await self._guard.remove()
         return stream
 
@@ -335,7 +361,7 @@ class Recovery:
         if last.is_closed:
             # The crash came between the End record and the renaming; an archived log may not be torn any more.
             await mend_tail(self._files, parameters, self._owner(), last)
-            archived = archived_log_name(parameters.base, last.header.generation)
+            archived = parameters.profile.archived_name(parameters.base, last.header.generation)
             await self._files.rename(logs.current, join_path(parameters.directory, archived))
             return await begin_generation(self._files, parameters, self._owner(), last.header)
         return await open_stream(self._files, parameters, self._owner(), last)

@@ -18,11 +18,13 @@ class RecoveryOptions:
         databases: files to bring forward besides those the logs and the checkpoint name; also tells where moved ones are.
         ignore_missing: whether databases that the logs name may be absent.
         accept_lost_logs: whether missing committed generations that are not required are accepted.
+        stop_before_undo: whether to write what was redone and go no further.
     """
 
     databases: tuple[str, ...] = ()
     ignore_missing: bool = False
     accept_lost_logs: bool = False
+    stop_before_undo: bool = False
 
 
 @dataclass(frozen=True, slots=True)

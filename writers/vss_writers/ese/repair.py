@@ -79,13 +79,14 @@ async def repair(
     finally:
         await source.close()
     work = _Repair(path, header.page_size, salvage, on_event)
-    rebuild = await work.run()
     changed = replace(
         new_header(header, time, random),
         repair_count=header.repair_count + 1,
         repair_time=time,
     )
-    await rebuild.write(files, temporary, changed)
+    async with Rebuild.begin(files, temporary, header.page_size) as rebuild:
+        await work.run(rebuild)
+        await rebuild.finish(changed)
     await replace_file(files, temporary, path)
     return work.report
 
@@ -112,11 +113,10 @@ class _Repair:
         self._on_event = on_event
         self.report = RepairReport(lost_pages=salvage.lost_pages, corrected_pages=salvage.corrected_pages)
 
-    async def run(self) -> Rebuild:
+    async def run(self, rebuild: Rebuild) -> None:
         for number in self.report.lost_pages:
             self._lost(500, "a page is lost", ("page", number))
         schemas = self._schemas()
-        rebuild = await Rebuild.begin(self._page_size)
         for schema in schemas:
             long_values = self._found.pop(schema.long_value_objid, {}) if schema.long_value_objid else {}
             used: dict[bytes, bool] = {}
@@ -127,7 +127,6 @@ class _Repair:
             if objid > OBJID_LAST_SYSTEM and self._found[objid]:
                 self.report.lost_tables.append(objid)
                 self._lost(504, "rows whose table nobody describes are lost", ("objid", objid))
-        return rebuild
 
     def _lost(self, event_id: int, text: str, *values: tuple[str, str | int]) -> None:
         self._on_event(EngineEvent(event_id, text, Severity.WARNING, self._path, values))

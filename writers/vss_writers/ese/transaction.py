@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.header import LogPosition
 from vss_writers.ese.log_records import Begin0, Commit0, Rollback
+from vss_writers.ese.page_cleaning import write_behind_if_due
 
 if TYPE_CHECKING:
     from vss_writers.ese.instance import Instance
@@ -108,7 +109,7 @@ class Transaction:
         position = await self._commit()
         if position is not None:
             await self._instance.stream.flush(position)
-            await self._instance.write_behind_if_due()
+            await write_behind_if_due(self._instance)
 
     def check_open(self) -> None:
         """Refuse a transaction that is over: ``NotInTransaction``."""

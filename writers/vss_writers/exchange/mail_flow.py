@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -118,7 +119,7 @@ class MailFlow:
             pause_ns = round(self._random.expovariate(1.0) * mean_s * NANOSECONDS)
             if clock.now_ns() + pause_ns >= now_ns:
                 return
-            if await self._is_stopped_within(pause_ns / NANOSECONDS):
+            if await self._is_stopped_in_pause(pause_ns / NANOSECONDS):
                 return
             try:
                 await self._one_operation()
@@ -128,6 +129,17 @@ class MailFlow:
     async def stop(self) -> None:
         """Finish the operation under way, then let ``run_until`` return."""
         self._stop.set()
+
+    async def _is_stopped_in_pause(self, seconds: float) -> bool:
+        """Wait; the store hears of every quiet spell of its ``idle_seconds``."""
+        idle_s = self._mailboxes.group.options.idle_seconds
+        while idle_s and seconds > idle_s:
+            if await self._is_stopped_within(idle_s):
+                return True
+            seconds -= idle_s
+            with suppress(VssError):
+                await self._mailboxes.group.idle()
+        return await self._is_stopped_within(seconds)
 
     async def _is_stopped_within(self, seconds: float) -> bool:
         try:

@@ -16,6 +16,7 @@ import msgspec
 
 from vss.errors import ConfigurationError
 from vss.lab.configuration import parse_size
+from vss_writers.ese.log_profile import LogProfile
 
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 _DIRECTORY = re.compile(r"[A-Za-z]:(\\[^\\/:*?\"<>|\x00-\x1f]+)+")
@@ -30,10 +31,13 @@ class StorageGroupOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         database_directory: machine path of the databases.
         log_directory: machine path of transaction logs and checkpoint.
         base_name: first three characters of the log files.
-        log_file_size: size of one generation (1 MiB on a real server).
+        log_profile: names and sizes of logs: ``exchange-2007``, or ``exchange-2003`` for the older ones.
+        log_file_size: size of one generation; by default what the profile has (1 MiB, 5 MiB).
+        first_generation: of the log stream that a new group begins with; to meet the end of the generations, 0x7FFFF800.
         checkpoint_depth: how much log may be outstanding before pages are written.
         page_size: 4096 or 8192.
         cache_pages: bound of the buffer pool.
+        idle_seconds: after how long without work changed pages are written; 0: never.
         circular: whether old generations go as soon as the checkpoint has passed them.
         deleted_item_retention_days: how long deleted messages can be recovered (14 on a real server); 0: not at all.
         retain_until_backup: whether they stay beyond that until a backup has them.
@@ -44,10 +48,13 @@ class StorageGroupOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     database_directory: str = "D:\\Exchange\\SG1"
     log_directory: str = "L:\\Exchange\\SG1"
     base_name: str = "E00"
-    log_file_size: int | str = 1 << 20
+    log_profile: LogProfile = LogProfile.EXCHANGE_2007
+    log_file_size: int | str | None = None
+    first_generation: int = 1
     checkpoint_depth: int | str = 20 << 20
     page_size: int = 8192
     cache_pages: int = 4096
+    idle_seconds: float = 30.0
     circular: bool = False
     deleted_item_retention_days: float = 0.0
     retain_until_backup: bool = False
@@ -55,6 +62,8 @@ class StorageGroupOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     @property
     def log_file_bytes(self) -> int:
         """Size of one generation in bytes."""
+        if self.log_file_size is None:
+            return self.log_profile.log_file_size
         return parse_size(self.log_file_size, "log_file_size")
 
     @property
@@ -95,6 +104,11 @@ def parse_options(name: str, options: Mapping[str, Any]) -> StorageGroupOptions:
     if parsed.deleted_item_retention_days < 0:
         found = parsed.deleted_item_retention_days
         raise ConfigurationError(f"{where}: deleted_item_retention_days: expected 0 or more, found {found}")
+    if parsed.idle_seconds < 0:
+        raise ConfigurationError(f"{where}: idle_seconds: expected 0 or more, found {parsed.idle_seconds}")
+    last = LogProfile.EXCHANGE_2007.generation_max - 1
+    if not 1 <= parsed.first_generation <= last:
+        raise ConfigurationError(f"{where}: first_generation: expected 1 to {last}, found {parsed.first_generation}")
     if parsed.page_size not in (4096, 8192):
         raise ConfigurationError(f"{where}: page_size: expected 4096 or 8192, found {parsed.page_size}")
     if parsed.log_file_bytes < 16384 or parsed.log_file_bytes % 4096:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from vss.roles.volume import FileSystem
 from vss_writers.ese.errors import JetError
-from vss_writers.ese.log_file import LogHeader, checkpoint_name, current_log_name, generation_of, temporary_log_name
+from vss_writers.ese.log_file import LogHeader, checkpoint_name, current_log_name, temporary_log_name
+from vss_writers.ese.log_profile import generation_of
 from vss_writers.ese.log_reader import read_log_header
 
 ASIDE = "_existingLogs"

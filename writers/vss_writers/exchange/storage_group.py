@@ -78,7 +78,9 @@ class StorageGroup:
             base_name=options.base_name,
             log_directory=options.log_directory,
             system_directory=options.log_directory,
+            profile=options.log_profile,
             log_file_size=options.log_file_bytes,
+            first_generation=1 if self.directory.databases else options.first_generation,
             page_size=options.page_size,
             checkpoint_depth=options.checkpoint_depth_bytes,
             circular=options.circular,
@@ -286,6 +288,12 @@ class StorageGroup:
         if instance is self.instance:
             self.take_down(reason)
 
+    async def idle(self) -> None:
+        """The store has had nothing to do for a while: the engine writes changed pages. Harmless when it is not running."""
+        if self.instance is not None:
+            async with self.engine_at_work() as instance:
+                await instance.idle()
+
     def database(self, name: str) -> Database:
         """Return a mounted database; raises as ``table``."""
         self.table(name, TABLES[0].name)
@@ -323,4 +331,5 @@ class StorageGroup:
             "generation": instance.generation if instance is not None else 0,
             "checkpoint": str(instance.checkpoint) if instance is not None else "",
             "can_be_overwritten": self.directory.can_be_overwritten,
+            "page_writes": instance.page_writes.as_dict() if instance is not None else {},
         }

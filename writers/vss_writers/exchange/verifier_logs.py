@@ -14,7 +14,8 @@ from itertools import pairwise
 from vss.roles.verifier import Finding
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.header import DatabaseHeader
-from vss_writers.ese.log_file import LogHeader, generation_of
+from vss_writers.ese.log_file import LogHeader
+from vss_writers.ese.log_profile import generation_of
 
 _LOG = re.compile(r"(?P<base>.{3})(?P<digits>[0-9A-F]{5}|[0-9A-F]{8})?\.log", re.IGNORECASE)
 

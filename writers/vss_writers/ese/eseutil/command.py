@@ -40,12 +40,13 @@ _MISMATCHES = (
     JetCode.LogReadVerifyFailure,
 )
 _MODES = ("mh", "ml", "mk", "k", "r", "cc", "cm", "p", "d")
-_OPTIONS = {"r": "lsdnia8", "cc": "tfk", "p": "t", "d": "tpb"}
+_OPTIONS = {"r": "lsdia8cu", "cc": "tfk", "p": "t", "d": "tpb"}
 """Letters that each mode takes."""
 _WITH_VALUE = {"r": "lsd", "cc": "f", "p": "t", "d": "tb"}
 """Those that a value must follow. The target of ``/cc /t`` may be joined to it only: without one there is none."""
 _USAGE = (
-    "expected /mh FILE, /ml BASE_OR_FILE, /mk FILE, /k FILE_OR_BASE, /r BASE [/l DIR] [/s DIR] [/d DIR] [/i] [/a],"
+    "expected /mh FILE, /ml BASE_OR_FILE, /mk FILE, /k FILE_OR_BASE, /r BASE [/l DIR] [/s DIR] [/d DIR] [/i] [/a]"
+    " [/u] [/c5|/c8],"
     " /cm DIR, /cc DIR [/t[:DIR]] [/f DIR] [/k], /p FILE [/t FILE] or /d FILE [/t FILE] [/p] [/b FILE]"
 )
 
@@ -112,6 +113,10 @@ def _take_option(mode: str, name: str, argument: str, rest: list[str], options: 
         if not rest:
             raise click.UsageError(f"a path is expected after {argument}")
         value = rest.pop(0)
+    if (mode, letter) == ("r", "u") and value:
+        raise click.UsageError(f"/u takes no log: recovery replays all logs that are there, found {argument}")
+    if (mode, letter) == ("r", "c") and value not in ("5", "8"):
+        raise click.UsageError(f"/c5 or /c8 expected, found {argument}")
     options[letter] = value
 
 

@@ -1,7 +1,9 @@
 """``/r``: soft recovery of a set of logs and the databases it names, offline.
 
 ``/d DIR`` tells where the databases are when they are not where the logs say; ``/i`` ignores missing ones, ``/a`` accepts the
-loss of committed logs that are not required.
+loss of committed logs that are not required. ``/c5`` and ``/c8`` say how many digits the names of closed logs have; without
+them the names that are there tell, or a reserve log, and eight where there is none. ``/u`` stops before undo: databases stay
+dirty, logs as they were, and the error is −579, or −584 where the logs leave every database clean.
 
 Sources: published engine, eseutil.cxx.
 """
@@ -16,6 +18,7 @@ from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.eseutil.labels import Dump, position_text, range_text
 from vss_writers.ese.files import FileSystem, base_name, directory_name, join_path
+from vss_writers.ese.log_profile import LogProfile, name_of_other_profile, profile_of
 from vss_writers.ese.log_reader import list_logs, read_log_header
 from vss_writers.ese.parameters import InstanceParameters
 from vss_writers.ese.recovery import recover
@@ -43,6 +46,7 @@ async def run_recovery(
         base_name=name,
         log_directory=log_directory,
         system_directory=options.get("s", log_directory),
+        profile=await _profile(files, log_directory, name, options.get("c")),
         log_file_size=header.file_size_bytes,
         page_size=header.page_size,
     )
@@ -57,6 +61,7 @@ async def run_recovery(
         databases=await _databases_in(files, options.get("d")),
         ignore_missing="i" in options,
         accept_lost_logs="a" in options,
+        stop_before_undo="u" in options,
     )
     warnings = [event for event in events if event.severity is not Severity.INFORMATION]
     lines = (
@@ -87,6 +92,14 @@ async def run_recovery(
         "events": [{"id": event.event_id, "text": event.text, "path": event.path} for event in warnings],
     }
     return Dump(lines, data)
+
+
+async def _profile(files: FileSystem, directory: str, base: str, digits: str | None) -> LogProfile:
+    if digits is not None:
+        return LogProfile.EXCHANGE_2003 if digits == "5" else LogProfile.EXCHANGE_2007
+    names = await files.list_directory(directory)
+    is_older = name_of_other_profile(base, names, LogProfile.EXCHANGE_2007) is not None
+    return profile_of(base, names) or (LogProfile.EXCHANGE_2003 if is_older else LogProfile.EXCHANGE_2007)
 
 
 async def _databases_in(files: FileSystem, directory: str | None) -> list[str]:

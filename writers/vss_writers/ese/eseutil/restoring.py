@@ -12,8 +12,9 @@ from typing import Any
 from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode
 from vss_writers.ese.eseutil.labels import Dump, iso_time, position_text, range_text, time_text
-from vss_writers.ese.files import FileSystem
+from vss_writers.ese.files import FileSystem, base_name
 from vss_writers.ese.hard_recovery import HardRecoveryOptions, recover_restored
+from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.restore_environment import RestoreEnvironment, read_environment
 
 
@@ -24,10 +25,14 @@ async def dump_environment(files: FileSystem, directory: str) -> Dump:
         JetError: ``FileNotFound``; ``InvalidParameter`` where it is damaged.
     """
     environment = await read_environment(files, directory)
-    return Dump(tuple(_environment_lines(environment)), {"path": directory, **_environment_data(environment)})
+    logs = await list_logs(files, directory, environment.base_name)
+    names = [base_name(logs.closed_path(each)) for each in (environment.generation_low, environment.generation_high)]
+    return Dump(
+        tuple(_environment_lines(environment, " - ".join(names))), {"path": directory, **_environment_data(environment)}
+    )
 
 
-def _environment_lines(environment: RestoreEnvironment) -> list[str]:
+def _environment_lines(environment: RestoreEnvironment, log_names: str) -> list[str]:
     lines = [
         f"     Restore Log Path: {environment.restore_log_path}",
         f"           Annotation: {environment.annotation}",
@@ -47,11 +52,9 @@ def _environment_lines(environment: RestoreEnvironment) -> list[str]:
             f"    Destination Files: {each.destination}",
             "",
         ]
-    base = environment.base_name
-    first, last = environment.generation_low, environment.generation_high
     return [
         *lines,
-        f"      Log files range: {base}{first:08X}.log - {base}{last:08X}.log",
+        f"      Log files range: {log_names}",
         f"    Last Restore Time: {time_text(environment.restore_time)}",
         f"       Recover Status: {environment.status.value}",
         f"        Recover Error: {_error_text(environment.error)}",
