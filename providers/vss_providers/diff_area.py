@@ -123,7 +123,7 @@ class DiffArea(ShadowStack):
         self._header = replace(self._header, maximum_size=maximum_size)
         self.space.maximum_size = maximum_size
         self._write_header()
-        self._shared_bitmaps()
+        self.device.flush()
 
     def set_maximum_size(self, size_bytes: int) -> None:
         """Change the bound. Where more is used than it allows the oldest shadow copies go; what is allocated stays allocated.

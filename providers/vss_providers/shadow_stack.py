@@ -19,8 +19,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from vss.errors import VolumeError
-from vss_providers.catalog_slots import CATALOG_BLOCKS, write_empty_catalog
+from vss_providers.catalog_slots import CATALOG_BLOCKS
 from vss_providers.loaded_stack import LoadedStack
+from vss_providers.on_disk.catalog import pack_empty_catalog
 from vss_providers.on_disk.layout import (
     BLOCK_HEADER_SIZE,
     BLOCK_SHIFT,
@@ -171,14 +172,26 @@ class ShadowStack(LoadedStack):
         return self._bitmaps
 
     def _write_header(self) -> None:
-        """Put catalog and header in place. The header lies in block 0, so this comes before the first shadow copy."""
+        """Put catalog, bitmaps and header in place. The header lies in block 0, so this comes before the first shadow copy.
+
+        One flush, before the header points at the rest; whoever needs the header itself to be durable flushes later.
+        """
         length = CATALOG_BLOCKS * BLOCK_SIZE
-        at = self._own_space.allocate(length)
+        at, made = self._own_space.allocate(length), None
         header = replace(self._header, catalog_offset=at)
         try:
-            write_empty_catalog(self.device, at)
+            self.device.write(at, pack_empty_catalog(at, CATALOG_BLOCKS))
+            if self._bitmaps is None:
+                self._bitmaps = made = SharedBitmaps.create(
+                    self.device, self.space, at + BLOCK_HEADER_SIZE, self.volume_size, is_in_use=False
+                )
+            else:
+                self.device.flush()
             self.device.write(VOLUME_HEADER_OFFSET, header.pack())
         except BaseException:
+            if made is not None:
+                self._bitmaps = None
+                self.space.free_blocks(made.blocks)
             self._own_space.free(at, length)
             raise
         self._header, self._catalog = header, self._slots(at)

@@ -41,9 +41,18 @@ class SharedBitmaps:
 
     @classmethod
     def create(
-        cls, device: BlockStore, space: Space, note_at: int, volume_size: int, *, note_end: bytes = b""
+        cls,
+        device: BlockStore,
+        space: Space,
+        note_at: int,
+        volume_size: int,
+        *,
+        note_end: bytes = b"",
+        is_in_use: bool = True,
     ) -> SharedBitmaps:
         """Write both and note them in the catalog entry at ``note_at``, which ``note_end`` may follow in the same sector.
+
+        Durable when it returns. Where nothing points at the catalog yet (not ``is_in_use``), no order is needed before that.
 
         Raises:
             VolumeError: there is no room, or the device failed; nothing is allocated.
@@ -56,7 +65,8 @@ class SharedBitmaps:
         try:
             _write(device, chains[0], pack_bitmap_blocks(0, chains[0], block_count, set_blocks=space.blocks_below(volume_size)))
             _write(device, chains[1], pack_bitmap_blocks(count * BLOCK_SIZE, chains[1], block_count, is_set=True))
-            device.flush()
+            if is_in_use:
+                device.flush()
             device.write(note_at, _ENTRY.pack(FREE, at, NOTE_MARK, chains[1][0]) + note_end)
             device.flush()
         except BaseException:

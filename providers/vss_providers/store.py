@@ -58,7 +58,6 @@ FIRST_EXTENT_BYTES = 4 * BLOCK_SIZE
 FIRST_EXTENT_AT = 3 * BLOCK_SIZE
 """Relative offset of the first space after header, block list and range list; where Windows-made stores begin as well."""
 
-
 EMPTY_STORE_BYTES = FIRST_EXTENT_AT + BLOCK_SIZE
 """What a new store takes: the three, and its side-car."""
 
@@ -256,11 +255,9 @@ class Store:
 
     # -- growing ---------------------------------------------------------------------------------------------------------------
 
-    def save_block(
-        self, block: int, read: Callable[[int, int], bytes], copy: Callable[[int, int, int], memoryview] | None = None
-    ) -> bool:
-        """Save one whole block of the volume, which ``read`` reads, the short way, without flushes; False where the list or
-        the extent is full and ``save`` must help. ``copy`` copies inside the device where volume and area are one and it can.
+    def save_block(self, block: int, read: Callable[[int, int], bytes], copy: Callable[..., memoryview] | None) -> bool:
+        """Save one whole block of the volume the short way, without flushes; False where list or extent is full and ``save``
+        must help. ``read`` reads it; ``copy`` copies it at once where volume and area are one device that can.
         ``VolumeError`` when the device failed.
         """
         at, count = self._next, self._list_count
@@ -269,11 +266,9 @@ class Store:
         self._next = at + BLOCK_SIZE
         start = block << BLOCK_SHIFT
         write = self._write
-        if copy is not None:
-            digest = digest_of(copy(start, at, BLOCK_SIZE))
-        else:
-            data = read(start, BLOCK_SIZE)
-            digest = digest_of(data)  # while the block is in the processor's cache
+        data = read(start, BLOCK_SIZE) if copy is None else copy(start, at, BLOCK_SIZE)
+        digest = digest_of(data)  # while the block is in the processor's cache
+        if copy is None:
             write(at, data)
         descriptor = pack_descriptor(start, at - self._relative_shift, at, 0, 0)
         write(self._list_at + BLOCK_HEADER_SIZE + count * DESCRIPTOR_SIZE, descriptor)

@@ -284,7 +284,9 @@ def test_a_volume_grows_unless_it_has_shadow_copy_storage(lab: Path, console: Co
     assert console.vss("lab", "grow", "lab", "D:", "12MiB") == 0
     assert console.out == "volume D: has 12582912 bytes\n"
     assert console.data("lab", "grow", "lab", "D:", "16 MiB")["size_bytes"] == 16 << 20
-    assert next(each for each in console.data("lab", "show", "lab")["volumes"] if each["name"] == "D:")["size_bytes"] == 16 << 20
+    assert (
+        next(each for each in console.data("lab", "show", "lab")["volumes"] if each["name"] == "D:")["size_bytes"] == 16 << 20
+    )
     assert console.vss("lab", "grow", "lab", "D:", "1MiB") == ExitCode.USAGE
     assert "expected a size of at least 16777216 bytes" in console.err
     assert console.vss("admin", "add", "shadowstorage", "--lab", "lab", "/for=D:", "/on=D:", "/maxsize=8MB") == 0

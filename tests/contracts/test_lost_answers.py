@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from vss.ids import GUID_NULL, Guid
-from vss.roles.provider import SnapshotProperties
+from vss.ports import Ports
+from vss.roles.provider import Provider, SnapshotProperties
 from vss.testing import InstantProvider, ProviderContract
 from vss.testing.contracts.verdict import ContractBroken
 
@@ -29,7 +30,8 @@ class NeverDeletes(InstantProvider):
 @pytest.mark.parametrize("bad", [ForgetsTheSet, NeverDeletes])
 def test_shadow_copies_that_stay_break_the_contract(bad: type[InstantProvider]) -> None:
     class Contract(ProviderContract):
-        make_provider = staticmethod(bad)
+        def make_provider(self, ports: Ports) -> Provider:
+            return bad(ports)
 
     with pytest.raises(ContractBroken, match="does not recover from a lost answer to post_final"):
         Contract()._check_call("provider.post_final fail-after", "a lost answer to post_final")
@@ -37,7 +39,8 @@ def test_shadow_copies_that_stay_break_the_contract(bad: type[InstantProvider]) 
 
 def test_a_sound_provider_keeps_nothing() -> None:
     class Contract(ProviderContract):
-        make_provider = staticmethod(InstantProvider)
+        def make_provider(self, ports: Ports) -> Provider:
+            return InstantProvider(ports)
 
     for effect in ("fail-after", "hang=during", "hang=after"):
         Contract()._check_call(f"provider.post_final {effect}", effect)

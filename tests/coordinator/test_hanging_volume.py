@@ -119,19 +119,22 @@ def test_a_provider_whose_close_hangs_does_not_keep_the_machine() -> None:
     assert run(story) == 3 * NANOSECONDS
 
 
-def test_opening_a_copy_for_recovery_has_a_limit() -> None:
+@pytest.mark.parametrize(
+    ("behaviour", "told"), [("hang", "no answer within 4 s"), (ProviderError("lost its disk"), "lost its disk")]
+)
+def test_opening_a_copy_for_recovery_has_a_limit(behaviour: Any, told: str) -> None:
     class Recovering(StubWriter):
         async def on_post_snapshot(self, context: Any) -> None:
             await context.snapshot_files("D:")
 
     async def story(ports: Ports) -> None:
-        provider = StubProvider(behaviour={"open_snapshot": "hang"})
+        provider = StubProvider(behaviour={"open_snapshot": behaviour})
         scene = await Scene.build(ports, writers=[Recovering("A")], providers=[provider], limits=Limits(query_s=4.0))
         async with scene.coordinator.open_session() as session:
             await scene.prepare(session)
             await session.do_snapshot_set()
             (status,) = await session.gather_writer_status()
-            assert "no answer within 4 s" in status.message
+            assert told in status.message
         await scene.coordinator.close()
 
     run(story)

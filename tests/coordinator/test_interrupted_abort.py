@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +12,22 @@ from vss.events import Event, FreezeWindowClosed, ProviderCalled, SnapshotSetAbo
 from vss.ports import Ports
 from vss.simulation import FaultPlan, run
 from vss.testing import Scene, StubProvider, StubWriter
+
+
+@pytest.mark.parametrize("site", ["coord.release", "coord.thaw", "coord.abort"])
+def test_the_first_cause_is_told_whatever_is_cancelled_while_it_is_cleared_up(site: str) -> None:
+    events: list[Event] = []
+
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports, providers=[StubProvider(behaviour={"commit_snapshots": RuntimeError("no")})])
+        with suppress(asyncio.CancelledError):
+            await scene.backup()
+        await scene.coordinator.close()
+
+    run(story, emit=events.append, faults=FaultPlan.parse(f"{site} cancel"))
+
+    (told,) = [each for each in events if isinstance(each, SnapshotSetAborted)]
+    assert ("commit: RuntimeError: no" in told.cause) or site == "coord.abort"
 
 
 @pytest.mark.parametrize(

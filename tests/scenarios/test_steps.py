@@ -54,10 +54,10 @@ path = 'D:\\New\\*.txt'
 
 do = "copy_file"
 path = 'D:\\New\\one.txt'
-to = 'L:\\two.txt'
+to = 'L:\\Other\\two.txt'
 
 do = "rename_file"
-path = 'L:\\two.txt'
+path = 'L:\\Other\\two.txt'
 to = "three.txt"
 
 do = "files"
@@ -427,6 +427,8 @@ def test_a_step_that_raises_what_it_must_not_is_an_outcome_too() -> None:
         ('do = "session"\ncalls = [{ call = "release", volume = "D:" }]', "'release' takes no 'volume'"),
         ('do = "session"\ncalls = [{ call = "set_context", context = "BACKUPS" }]', "did you mean 'BACKUP'"),
         ('do = "session"\ncalls = [{ call = "initialize_for_restore", document = "x" }]', "document: no step is called 'x'"),
+        ('do = "session"\ncalls = ["initialize_for_restore"]', "'initialize_for_restore' needs 'document', found call"),
+        ('do = "session"\ncalls = [{ call = "add_new_target", path = "D:" }]', "'add_new_target' needs 'component'"),
         ('do = "check"\nname = "a"\n\ndo = "check"\nname = "a"', "two steps are called 'a'"),
     ],
 )

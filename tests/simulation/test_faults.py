@@ -367,3 +367,22 @@ def test_the_real_world_has_faults_too_but_for_crash_and_stall() -> None:
     plan = FaultPlan.parse("writer.freeze fail\nwriter.thaw crash\nwriter.thaw when=nth:2 stall=1s")
     run_real(main, faults=plan)
     assert plan.never_fired == []
+
+
+@pytest.mark.parametrize("point", ["before", "during", "after"])
+def test_the_dead_are_let_go_though_they_crashed_in_two_calls_at_once(point: str) -> None:
+    plan = FaultPlan.parse([f"fault coord.flush_and_hold times=always crash={point}"])
+
+    async def main(ports: Ports) -> None:
+        async def flush() -> None:
+            await ports.clock.sleep(1)
+
+        async def call(volume: str) -> None:
+            with pytest.raises(VssError, match="it died"):
+                await ports.faults("coord.flush_and_hold", flush, volume=volume)
+
+        calls = [asyncio.get_running_loop().create_task(call(volume)) for volume in ("D:", "L:")]
+        await ports.clock.sleep(5)
+        assert any(each.done() for each in calls)
+
+    run(main, faults=plan)

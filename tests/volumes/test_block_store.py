@@ -170,3 +170,17 @@ def test_byte_view_counts_bytes() -> None:
     assert len(byte_view(words)) == 8
     data = b"abc"
     assert byte_view(data) is data
+
+
+def test_memory_copies_inside_itself_and_grows_afterwards() -> None:
+    store = MemoryStore(SIZE, content=b"abcdef")
+    view = store.copy_within(2, 100, 4)
+    assert view == b"cdef" == store.read(100, 4)
+    view.release()
+    assert store.read(0, 6) == b"abcdef"
+    for source, target, kind in ((SIZE - 3, 0, VolumeReadError), (-1, 0, VolumeReadError), (0, SIZE - 3, VolumeWriteError)):
+        with pytest.raises(kind, match="expected a range inside"):
+            store.copy_within(source, target, 4)
+    store.grow(SIZE * 100)
+    assert store.read(100, 4) == b"cdef"
+    assert store.copy_within(0, SIZE * 99, 2) == b"ab"

@@ -124,9 +124,12 @@ class SnapshotSetCreation:
         self._ports.emit(SnapshotSetCreated(snapshot_set_id=str(self.snapshot_set_id)))
 
     def _first_cause(self, error: BaseException) -> BaseException:
-        """A cancellation that came while the freeze window was cleared up does not replace what ended the window."""
-        is_later = isinstance(error, asyncio.CancelledError) and self._freeze is not None
-        return (self._freeze.first_error or error) if is_later and self._freeze is not None else error
+        """A cancellation that came while a window was cleared up does not replace what ended the window."""
+        if isinstance(error, asyncio.CancelledError):
+            for window in (self._hold, self._freeze):
+                if window is not None and window.first_error is not None:
+                    return window.first_error
+        return error
 
     @passes("coord.abort")
     async def abort(self, participants: Sequence[Participant], cause: BaseException) -> None:

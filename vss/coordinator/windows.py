@@ -176,6 +176,7 @@ class HoldWindow:
         self._release_s = limits.release_s
         self._opened_ns = 0
         self._is_open = False
+        self.first_error: BaseException | None = None  # what ended the window while the volumes were still held
 
     def remaining_s(self) -> float:
         """Seconds until the volumes let their writes go by themselves."""
@@ -216,6 +217,7 @@ class HoldWindow:
     ) -> None:
         """Release all volumes; a window that was lost before the body ended outranks what the body raised: it came first."""
         is_held = all(each.is_holding for each in self._volumes)
+        self.first_error = error if is_held else None
         lost = await self.release()
         if lost is None:
             return

@@ -101,7 +101,7 @@ class Observation:
         self._real: tuple[str, ...] | None = None
         self._is_stored_elsewhere = False
         self._has_lost = False
-        self._is_over = False
+        self._volumes: dict[str, VolumeEvidence] = {}
 
     # -- lives -----------------------------------------------------------------------------------------------------------------
 
@@ -128,12 +128,12 @@ class Observation:
         self._lab = lab
         self._has_lost = any(each.is_lost for each in lab.volumes.values())
         self.look()
-        self._after = {each: shadow.image for each, shadow in self._shadows.items() if shadow.image is not None}
+        self._after = {each.snapshot_id: Image.of(each.data) for each in self._reads if each.data is not None}
 
     def ended(self) -> None:
-        """The method is over, the machine still on."""
+        """The method is over, the machine still on; what its shutdown does to shadow copies that end with it is told nobody."""
         self.look()
-        self._is_over = True
+        self._volumes = {name: self._volume(name) for name in self._watched}
         self._real = None if self._has_lost else self._existing()
 
     def moment(self) -> tuple[int, int]:
@@ -310,7 +310,7 @@ class Observation:
     def parts(self) -> dict[str, Any]:
         """Return what the life that is over showed, as fields of ``Evidence``."""
         return {
-            "volumes": {name: self._volume(name) for name in self._watched},
+            "volumes": self._volumes or {name: replace(self._volume(name), last=None) for name in self._watched},
             "snapshots": tuple(self._with_ranges(each) for each in self._reads),
             "catalogue": None if self._real is None else self._catalogue(self._real),
             **self.sets.parts(sorted(self._faulty)),
@@ -320,7 +320,7 @@ class Observation:
         evidence: VolumeEvidence = self._watched[name].evidence(
             has_faults=name in self._faulty, block_bytes=0 if self._is_stored_elsewhere else BLOCK_BYTES
         )
-        return evidence if self._is_over else replace(evidence, last=None)
+        return evidence
 
     def _with_ranges(self, read: SnapshotRead) -> SnapshotRead:
         """Where the writers that took part have their files, and free room and the file system's own, recovery may write."""

@@ -64,6 +64,7 @@ class _Restored:
     files: list[dict[str, str]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     is_alone: bool = True
+    is_redirected: bool = False
 
 
 class ObservedSets:
@@ -143,8 +144,9 @@ class ObservedSets:
         found.files = list(data.get("files", ()))
         found.is_success = found.is_success and not outcome.error
         found.is_alone = not step.under_load
+        found.is_redirected = bool(getattr(step, "options", {}))
         found.after = found.after or images
-        if outcome.error and getattr(step, "options", {}):
+        if outcome.error and found.is_redirected:
             found.after = None  # where it should have written is not known
 
     def _take(self, step: str, set_id: str, data: Mapping[str, Any], files: _Files) -> None:
@@ -235,7 +237,10 @@ class ObservedSets:
             if each["action"] == "restored" and each["path"] in held and each["destination"][:2].upper() not in faulty
         }
         before, after = VolumeFiles(restored.before), VolumeFiles(restored.after)
-        granted = sorted({_directory(each["destination"]) for each in restored.files} | {_directory(each) for each in held})
+        granted = sorted(
+            {_directory(each) for each in held}
+            | {_directory(each["destination"]) for each in restored.files if restored.is_redirected}
+        )
         others = after.changed_since(restored.before, granted) if restored.is_alone and not faulty else {}
         return [
             RestoreEvidence(
@@ -257,7 +262,7 @@ class ObservedSets:
         before, after = VolumeFiles(restored.before), VolumeFiles(restored.after)
         is_marked = restored.step.error == "PartlyRestoredError"
         return [
-            RestoreEvidence(False, _present(before, group), _present(after, group), group, is_marked=is_marked)
+            RestoreEvidence(False, _present(before, group), _present(after, group), group, tuple(group), is_marked=is_marked)
             for group in groups.values()
         ]
 

@@ -32,6 +32,7 @@ class StepLoop(BaseLoop):
         self._number = 0
         self._killed: dict[asyncio.Task[Any], Callable[[], object]] = {}  # and how each is woken at the end of the world
         self._killed_actors: dict[str, None] = {}
+        self._is_over = False
         self._mourners: dict[asyncio.Task[Any], Callable[[], object]] = {}
 
     def __del__(self) -> None:
@@ -113,7 +114,7 @@ class StepLoop(BaseLoop):
         """
         assert isinstance(task, SimulationTask), "only tasks of this loop can be killed"
         assert asyncio.current_task(self) is not task, "a running step cannot be killed, only die"
-        if task.done() or task in self._killed:
+        if task.done() or task in self._killed or self._is_over:
             return
         for callback, context in getattr(task._fut_waiter, "_callbacks", None) or ():
             if stepped_by(callback) is task:
@@ -138,6 +139,8 @@ class StepLoop(BaseLoop):
         """Kill the calling task here: this does not return, and not even a cancellation gets through to it."""
         task = asyncio.current_task(self)
         assert isinstance(task, SimulationTask), "only tasks of this loop can die"
+        if self._is_over:
+            raise asyncio.CancelledError
         limbo = Limbo(loop=self)
         self._bury(task, partial(limbo.set_result, None))
         await limbo
@@ -158,7 +161,11 @@ class StepLoop(BaseLoop):
         return bool(self._killed)
 
     def revive_killed(self) -> list[asyncio.Task[Any]]:
-        """Let the dead be stepped again, to be cancelled at the end of the world; return them in order of creation."""
+        """Let the dead be stepped again, to be cancelled at the end of the world; return them in order of creation.
+
+        Nobody dies any more from now on: a fault that strikes again while the dead are let go would leave them behind.
+        """
+        self._is_over = True
         killed = sorted(self._killed.items(), key=lambda entry: _number(entry[0]))
         self._killed.clear()
         for _, revive in killed:

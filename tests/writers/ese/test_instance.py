@@ -529,6 +529,8 @@ def test_slots_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
         {"log_file_size": 100_000_000},
         {"log_file_size": 10_000},
         {"waypoint_generations": 5000},
+        {"first_generation": 0},
+        {"first_generation": 0x7FFFF800},
     ],
 )
 def test_impossible_parameters_are_refused(changes: dict[str, int]) -> None:

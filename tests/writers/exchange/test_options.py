@@ -52,6 +52,8 @@ def test_a_store_of_the_older_profile_is_backed_up_and_restored(kit: Any) -> Non
         ({"database_directory": "Exchange"}, "database_directory: expected a path such as"),
         ({"log_directory": "L:\\"}, "log_directory: expected a path such as"),
         ({"base_name": "E0"}, "base_name: expected three letters or digits"),
+        ({"first_generation": 0}, "first_generation: expected 1 to 2147481599, found 0"),
+        ({"log_profile": "exchange-2003", "first_generation": 0xFFFEF}, "first_generation: expected 1 to 1048558"),
         ({"page_size": 2048}, "page_size: expected 4096 or 8192, found 2048"),
         ({"idle_seconds": -1}, "idle_seconds: expected 0 or more, found -1"),
         ({"log_profile": "exchange-5.5"}, "log_profile"),

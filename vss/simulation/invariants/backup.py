@@ -70,7 +70,7 @@ def documents_survive_reading(case: Case) -> Iterator[Found]:
             yield f"document {document.name} reads back differently from byte {at:#x} on", ()
     for name, written in (case.evidence.sets or {}).items():
         manifest = _json(written, _MANIFEST)
-        if manifest is None or written.is_altered or _COMPONENTS not in written.files:
+        if manifest is None or written.is_altered or written.has_faults or _COMPONENTS not in written.files:
             continue
         listed = {each["path"]: each["sha256"] for each in manifest.get("documents", ())}
         if listed.get(_COMPONENTS) != hashlib.sha256(written.files[_COMPONENTS]).hexdigest():

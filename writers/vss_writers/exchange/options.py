@@ -33,7 +33,7 @@ class StorageGroupOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         base_name: first three characters of the log files.
         log_profile: names and sizes of logs: ``exchange-2007``, or ``exchange-2003`` for the older ones.
         log_file_size: size of one generation; by default what the profile has (1 MiB, 5 MiB).
-        first_generation: of the log stream that a new group begins with; to meet the end of the generations, 0x7FFFF800.
+        first_generation: of the log stream that a new group begins with; near 0x7FFFF800 they soon end.
         checkpoint_depth: how much log may be outstanding before pages are written.
         page_size: 4096 or 8192.
         cache_pages: bound of the buffer pool.
@@ -106,7 +106,7 @@ def parse_options(name: str, options: Mapping[str, Any]) -> StorageGroupOptions:
         raise ConfigurationError(f"{where}: deleted_item_retention_days: expected 0 or more, found {found}")
     if parsed.idle_seconds < 0:
         raise ConfigurationError(f"{where}: idle_seconds: expected 0 or more, found {parsed.idle_seconds}")
-    last = LogProfile.EXCHANGE_2007.generation_max - 1
+    last = parsed.log_profile.generation_max - 1
     if not 1 <= parsed.first_generation <= last:
         raise ConfigurationError(f"{where}: first_generation: expected 1 to {last}, found {parsed.first_generation}")
     if parsed.page_size not in (4096, 8192):
