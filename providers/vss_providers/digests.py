@@ -40,7 +40,7 @@ BATCH = 64
 PENDING_MAX = 2 * BATCH
 """The same in numbers: two an entry."""
 
-digest_of: Callable[[bytes], int] = xxhash.xxh3_64_intdigest
+digest_of: Callable[[bytes | memoryview], int] = xxhash.xxh3_64_intdigest
 
 
 def pack_side_car(store_id: UUID, offset: int, entries: bytes = b"") -> bytes:

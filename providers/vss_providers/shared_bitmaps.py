@@ -18,9 +18,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vss.volumes.block_store import BlockStore
+from vss.volumes.block_store import BlockStore, DiscardingStore
 from vss_providers.on_disk.catalog import ENTRY_SIZE, FREE, NOTE_MARK
-from vss_providers.on_disk.layout import BLOCK_SIZE, RecordType, walk_chain
+from vss_providers.on_disk.layout import BLOCK_HEADER_SIZE, BLOCK_SIZE, RecordType, walk_chain
 from vss_providers.on_disk.store_blocks import bitmap_block_count, pack_bitmap_blocks
 from vss_providers.space import Space
 
@@ -88,7 +88,16 @@ def _chain(device: BlockStore, first: int) -> Iterator[int]:
         yield header.offset
 
 
+def _has_bits(block: bytes) -> bool:
+    return block.count(0, BLOCK_HEADER_SIZE) != BLOCK_SIZE - BLOCK_HEADER_SIZE
+
+
 def _write(device: BlockStore, offsets: list[int], blocks: list[bytes]) -> None:
-    """Write neighbouring blocks in pieces: whole bitmaps in one piece are slower by far."""
+    """Write neighbouring blocks in pieces: whole bitmaps in one piece are slower by far. A long blank one becomes holes."""
+    if len(blocks) > _PIECE_BLOCKS and isinstance(device, DiscardingStore) and not any(map(_has_bits, blocks)):
+        device.discard(offsets[0], len(offsets) * BLOCK_SIZE)
+        for at, block in zip(offsets, blocks, strict=True):
+            device.write(at, block[:BLOCK_HEADER_SIZE])
+        return
     for index in range(0, len(blocks), _PIECE_BLOCKS):
         device.write(offsets[index], b"".join(blocks[index : index + _PIECE_BLOCKS]))

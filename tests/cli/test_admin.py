@@ -113,6 +113,7 @@ def test_writers_in_the_vendors_layout(lab: Path, capsys: pytest.CaptureFixture[
     )
     (writer,) = data_of(capsys, lab, "list", "writers")["writers"]
     assert (writer["state"], writer["state_number"], writer["failure"]) == ("STABLE", 1, "S_OK")
+    assert writer["failure_number"] == "0x00000000"
     assert (writer["session_id"], writer["age_ns"]) == (None, 0)
 
 

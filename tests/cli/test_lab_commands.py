@@ -280,6 +280,7 @@ def test_a_configuration_edited_into_nonsense_names_the_key(lab: Path, console: 
     assert console.vss("lab", "check", "lab") == 0
 
 
+@pytest.mark.slow
 def test_a_volume_grows_unless_it_has_shadow_copy_storage(lab: Path, console: Console) -> None:
     assert console.vss("lab", "grow", "lab", "D:", "12MiB") == 0
     assert console.out == "volume D: has 12582912 bytes\n"

@@ -605,15 +605,21 @@ def test_an_area_without_shared_bitmaps_gets_them_with_its_next_shadow_copy(monk
     scene.check()
 
 
-def test_bitmaps_that_cannot_be_written_leave_their_room_free() -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [StoreFault(StoreEffect.FLUSH_ERROR), StoreFault(StoreEffect.WRITE_ERROR, offset=0x1E00, length=512)],
+    ids=["before the header", "the header"],
+)
+def test_an_area_that_cannot_be_made_leaves_its_room_free(fault: StoreFault) -> None:
     device = FaultyStore(MemoryStore(40 * BLOCK))
     scene = DiffAreaScene(device=device)
-    device.arm(StoreFault(StoreEffect.FLUSH_ERROR, skip=1))
+    device.arm(fault)
 
     with pytest.raises(VolumeWriteError):
         scene.area.prepare(scene.information(), scene.guid())
 
-    assert scene.area.used_bytes == CATALOG_BLOCKS * BLOCK
+    assert scene.area.used_bytes == 0
+    assert not scene.area.has_catalog
     scene.snapshot()
     scene.check()
 

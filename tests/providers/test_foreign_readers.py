@@ -17,10 +17,11 @@ from tests.providers.kit import (
     read_with_dissect,
     read_with_libvshadow,
 )
-from vss.volumes.block_store import BlockStore, MemoryStore
+from vss.real import RealFiles
+from vss.volumes.block_store import BlockStore, ImageStore, MemoryStore
 from vss.volumes.boot_record import boot_record
 from vss_providers.diff_area import DiffArea
-from vss_providers.on_disk.store_blocks import StoreInformation
+from vss_providers.on_disk.store_blocks import StoreInformation, read_bitmap
 
 SIZES = [40 * BLOCK, 61 * BLOCK + 512, 3_000_320]
 
@@ -122,3 +123,15 @@ class SparseFile:
 
     def get_size(self) -> int:
         return self._device.size_bytes
+
+
+def test_a_long_bitmap_of_zeros_is_made_of_holes_and_reads_whole(tmp_path: Path) -> None:
+    size_bytes, path = 40 << 30, tmp_path / "sparse.img"
+    device = ImageStore.create(RealFiles(), path, size_bytes)
+    area = DiffArea(device, size_bytes, VOLUME_ID, lambda stores, reason: None)
+    store = area.prepare(StoreInformation(UUID(int=1), UUID(int=2), 0, VOLATILE), UUID(int=3))
+    count = size_bytes // BLOCK
+    assert not any(read_bitmap(device, store.entry.bitmap_offset, count))
+    previous = read_bitmap(device, store.entry.previous_bitmap_offset, count)
+    assert previous[: count // 8] == b"\xff" * (count // 8)
+    device.close()

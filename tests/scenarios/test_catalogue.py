@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_every_text_says_something_and_every_pack_and_guarantee_is_used() -> Non
 def test_only_what_waits_for_replication_is_missing_from_the_packs_but_the_one_of_failovers() -> None:
     waiting = [each for each in entries() if each.failure.is_pending and any(pack != 7 for pack in each.failure.packs)]
 
-    assert [each.id for each in waiting] == ["S02", "X01", "X06"]
+    assert [each.id for each in waiting] == ["X01", "X06"]
 
 
 STRUCK = [each for each in READY if each.tables.get("faults") and each.id != "C06"]
@@ -94,6 +95,11 @@ def without(identifier: str, *steps: str, **tables: object) -> Entry:
     return Entry(title=found.title, failure=found.failure, tables={**found.tables, "method": method, **tables})
 
 
+def changed_method(identifier: str, before: str, after: str) -> object:
+    """The steps of an entry with something else in its calls."""
+    return json.loads(json.dumps(entry(identifier).tables["method"]).replace(before, after))
+
+
 @pytest.mark.parametrize(
     "harmless",
     [
@@ -106,13 +112,20 @@ def without(identifier: str, *steps: str, **tables: object) -> Entry:
         without("R06", "write_file"),
         without("R07", "write_file"),
         without("R17", "write_file", "delete_file"),
+        without("R18", method=changed_method("R18", '"succeeded": false', '"succeeded": true')),
+        without("R21", method=changed_method("R21", '"do_snapshot_set"', '"query"'), lets_faults_rest=True),
+        without("L17", lab={"template": "mail"}),
         without("S01", "write_file"),
+        without("S02", "write_file"),
+        without("S02", "defragment"),
         without("S04", "write_file"),
         without("S09", "truncate_file"),
         without("S15", "write_file"),
         without("T06", "delete_file"),
+        without("T14", "write_file"),
         without("T16", "stop_service"),
         without("T18", "write_file"),
+        without("T25", "repair"),
         without("W21", lab={"template": "small"}),
         without("P12", "write_file", "limit_shadows"),
     ],

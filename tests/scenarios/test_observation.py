@@ -7,17 +7,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from tests.invariants.planted import ALL
-from vss.cli.main import main
+from vss.cli.scenario import run as run_command
+from vss.exit_codes import ExitCode
 from vss.plugins import load
 from vss.plugins.registry import Registry
 from vss.roles.writer import WriterContext
 from vss.scenarios import Outcome, parse_scenario, run_scenario
+from vss_providers.copy_on_write import CopyOnWriteProvider
 from vss_providers.diff_area import DiffArea
 from vss_providers.shadow_stack import ShadowStack
+from vss_requestors import verify
 from vss_writers.scripted.writer import ScriptedWriter
 
 HEAD = 'title = "x"\n[lab]\ntemplate = "small"\n'
@@ -117,9 +121,9 @@ def test_the_command_tells_it_by_the_id(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "live.toml"
     path.write_text(WORKING_IN_A_COMPONENT, encoding="utf-8")
 
-    done = CliRunner().invoke(main, ["run", str(path)])
+    done = CliRunner().invoke(run_command, [str(path)], standalone_mode=False)
 
-    assert done.exit_code == 11
+    assert done.return_value == ExitCode.INVARIANT
     assert "B1" in done.output
 
 
@@ -133,21 +137,42 @@ RESTART = '[[method]]\ndo = "restart"\n[[method]]\ndo = "check"\n'
     [
         ("B2", "the last byte of a copy is lost, and nobody reads it again", HEAD + BACKUP),
         ("B3", "the manifest lacks the components document", HEAD + BACKUP),
-        ("B4", "verification compares nothing", HEAD + BACKUP + FLIP + VERIFY),
         ("B5", "verification suspects a good file", HEAD + CALM),
         ("B8", "files are restored beside the place that they came from", HEAD + CALM),
         ("C1", "blocks never written read as zeros", HEAD + PERSISTENT),
-        ("C7", "deleting a shadow copy writes to the origin", HEAD + BACKUP),
         ("F1", "the gate lets every write through while it holds", WORKING_IN_A_COMPONENT + SLOW),
         ("S7", "the newest persistent shadow copy is forgotten at a restart", HEAD + PERSISTENT + RESTART),
     ],
 )
-def test_a_bug_that_only_the_stores_show_is_found(
-    invariant: str, bug: str, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_that_only_the_stores_show_is_found(invariant: str, bug: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(invariant, bug, monkeypatch)
 
     assert invariant in broken(run(text))
+
+
+def test_a_verification_that_passes_over_a_change_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = verify.verify_opened_set
+
+    async def blind(*arguments: Any, **options: Any) -> Any:
+        return msgspec.structs.replace(await judged(*arguments, **options), findings=())
+
+    assert broken(run(HEAD + BACKUP + FLIP + VERIFY)) == []
+    monkeypatch.setattr(verify, "verify_opened_set", blind)
+
+    assert broken(run(HEAD + BACKUP + FLIP + VERIFY)) == ["B4"]
+
+
+def test_a_deletion_that_writes_to_the_origin_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    delete = CopyOnWriteProvider.delete_snapshot
+
+    async def scribble(self: CopyOnWriteProvider, snapshot_id: Any) -> None:
+        attached, _ = self._find(snapshot_id)
+        attached.volume.raw_store.write(60 * 16384, b"scribble" * 64)
+        await delete(self, snapshot_id)
+
+    monkeypatch.setattr(CopyOnWriteProvider, "delete_snapshot", scribble)
+
+    assert broken(run(HEAD + BACKUP)) == ["C7"]
 
 
 def test_a_writer_that_writes_when_it_is_frozen_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +183,7 @@ def test_a_writer_that_writes_when_it_is_frozen_is_found(monkeypatch: pytest.Mon
         asyncio.get_running_loop().create_task(self._last_word())  # type: ignore[attr-defined]
 
     async def last_word(self: ScriptedWriter) -> None:
+        await asyncio.sleep(1)
         file = await self._host.files.open("D:\\Notes\\notes.dat", write=True)
         await file.pwrite(0, b"the last word")
         await file.close()

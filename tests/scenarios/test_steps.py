@@ -85,7 +85,7 @@ path = '*.txt'
 
     assert outcome.ok, outcome.shortfalls
     assert data(outcome, "written") == {"count": 1, "paths": ["D:\\New\\one.txt"], "size_bytes": 5}
-    assert data(outcome, "left") == {"count": 2, "paths": ["D:\\New\\one.txt", "L:\\three.txt"], "size_bytes": 4}
+    assert data(outcome, "left") == {"count": 2, "paths": ["D:\\New\\one.txt", "L:\\Other\\three.txt"], "size_bytes": 4}
     assert data(outcome, "gone")["count"] == 0
 
 

@@ -81,7 +81,7 @@ def test_a_host_without_holes_gets_zeros(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_c_library_without_fallocate_counts_as_no_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(real.ctypes, "CDLL", lambda *_, **__: object())
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: object())
     file = make(RealFiles(), tmp_path / "real")
     blank(file, 0, 10_000)
     assert file.pread(0, 10_000) == bytes(10_000)

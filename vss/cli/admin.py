@@ -80,6 +80,7 @@ def _writer_data(status: WriterStatus) -> dict[str, Any]:
         "state": status.state.name,
         "state_number": status.state.value,
         "failure": status.failure.name,
+        "failure_number": f"0x{status.failure.value:08X}",
         "message": status.message,
         "session_id": str(status.session_id) if status.session_id.int else None,
         "age_ns": status.age_ns,

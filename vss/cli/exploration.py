@@ -23,10 +23,18 @@ if TYPE_CHECKING:
     from vss.exploration.sweep import Report
     from vss.exploration.trials import Finding, Trial
     from vss.exploration.workers import Crew, Executor
+    from vss.scenarios.observation import EvidenceLevel
 
 FINDINGS_SHRUNK = 10
 jobs_option = click.option("--jobs", type=int, default=1, metavar="J", help="How many processes of this machine do the runs.")
 shrink_option = click.option("--shrink/--no-shrink", default=True, help="Shrink what was found to the smallest plan.")
+evidence_option = click.option(
+    "--evidence",
+    type=click.Choice(["full", "light"]),
+    default="light",
+    show_default=True,
+    help="How closely each run is watched: full reads volumes, shadow copies and sets, too.",
+)
 traces_option = click.option(
     "--traces", type=click.Path(path_type=Path), help="Write a trace of each finding into this directory, for 'vss replay'."
 )
@@ -42,6 +50,7 @@ traces_option = click.option(
 @click.option("--site", "sites", multiple=True, metavar="PATTERN", help="Strike at these sites only; may hold *.")
 @click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Do each N-th run only: a sample.")
 @jobs_option
+@evidence_option
 @shrink_option
 @traces_option
 @json_option
@@ -53,12 +62,14 @@ def sweep(
     sites: tuple[str, ...],
     every: int,
     jobs: int,
+    evidence: EvidenceLevel,
     shrink: bool,
     traces: Path | None,
     as_json: bool,
 ) -> ExitCode:
-    """Strike every point of a clean run with every effect that makes sense there, once and always, each in a run of its own.
+    """Strike every point of a clean run with every fault.
 
+    Every effect that makes sense at a point strikes once and always, each in a run of its own.
     Without SCENARIO it sweeps the one that comes with the program: a backup under load, its verification, a disaster, the
     restore, and a fresh backup, which must succeed.
     """
@@ -68,7 +79,7 @@ def sweep(
     kind = kind or "single"
     path = Path(f"{SHIPPED}{'pairs' if kind == 'pairs' else 'default'}") if scenario is None else scenario
     clock = RealClock()
-    with _crew(path, jobs) as crew:
+    with _crew(path, jobs, evidence=evidence) as crew:
         points = sweeping.selected(sweeping.points_of(crew), steps, sites)
         report, _ = sweeping.sweep(crew, kind, points, sweeping.trials(kind, points, crew.explorer.scenario, all_visits, every))
         took_s = clock.now_ns() / 1e9
@@ -89,6 +100,7 @@ def sweep(
 @click.option("--budget", default="", metavar="TIME", help="Stop after this much real time, such as 60s.")
 @click.option("--dask", default="", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS; needs the extra 'dask'.")
 @jobs_option
+@evidence_option
 @shrink_option
 @traces_option
 @json_option
@@ -100,6 +112,7 @@ def campaign(
     budget: str,
     dask: str,
     jobs: int,
+    evidence: EvidenceLevel,
     shrink: bool,
     traces: Path | None,
     as_json: bool,
@@ -123,7 +136,7 @@ def campaign(
     path = Path(f"{SHIPPED}default") if scenario is None else scenario
     if resume is not None and files.is_directory(resume):
         resume = resume / "campaign.json"
-    with _crew(path, jobs, dask) as crew:
+    with _crew(path, jobs, dask, evidence=evidence) as crew:
         points = sweeping.points_of(crew)
         run = Campaign(crew, points, crew.text, first_seed=first_seed, seeds=seeds, files=files, path=resume)
         for state in run.run(lambda: clock.now_ns() / 1e9 < limit_s):
@@ -164,7 +177,7 @@ def replay(trace: Path, as_json: bool) -> ExitCode:
 
 
 @contextlib.contextmanager
-def _crew(path: Path, jobs: int, dask: str = "") -> Iterator[Crew]:
+def _crew(path: Path, jobs: int, dask: str = "", *, evidence: EvidenceLevel = "full") -> Iterator[Crew]:
     """Yield who does the runs of a scenario file."""
     from vss.cli.loading import loaded_registry
     from vss.errors import ConfigurationError
@@ -183,7 +196,7 @@ def _crew(path: Path, jobs: int, dask: str = "") -> Iterator[Crew]:
             executor = stack.enter_context(dask_cluster(dask))
         elif jobs > 1:
             executor = stack.enter_context(local_processes(jobs))
-        yield Crew(text, str(path), executor=executor, registry=loaded_registry())
+        yield Crew(text, str(path), executor=executor, registry=loaded_registry(), evidence=evidence)
 
 
 def _tell_findings(

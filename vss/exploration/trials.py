@@ -32,8 +32,10 @@ from vss.simulation.fault_words import EFFECT_WORDS, Visibility
 REBOOT = "reboot"
 MAX_STEPS = 400_000
 MAX_VIRTUAL_S = 30 * 86400.0
-_LEFT_BY_THE_DEAD = ("run machine", "invariant S8")
-"""A service that stays dead cannot be shut down in order, and what it held stays."""
+_LEFT_BY_THE_DEAD = ("run machine", "invariant S8", "invariant C6")
+"""A service that stays dead cannot be shut down in order, and what it held stays: a provider's unfinished copies, too."""
+_CONTENT_OF_MEDIA = ("C1", "C2", "C7", "C10")
+"""What a disk that damages bytes and says nothing makes untrue by itself, below everybody."""
 _DAMAGE = ("torn", "lose", "misdirect", "short", "flip", "partial", "corrupt", "stale", "lie", "drop", "fsyncgate")
 _LIVE_MEDIA = ("volume", "store", "diffarea", "page", "log", "checkpoint")
 KILLED = "killed"
@@ -296,7 +298,7 @@ def _untrue_by(fault: Fault) -> tuple[str, ...]:
         return ("F8", "R8")
     if fault.effect in ("lie", "drop") and _role(fault) == "writer":
         return ("R8", "S6") if fault.site == "writer.backup_shutdown" else ("R8",)
-    return ()
+    return _CONTENT_OF_MEDIA if _is_beyond_repair(fault) else ()
 
 
 def _role(fault: Fault) -> str:

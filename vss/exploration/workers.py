@@ -18,6 +18,7 @@ from vss.exploration.trials import Explorer, Trial, TrialResult
 from vss.plugins import plugin_host
 from vss.plugins.registry import Registry
 from vss.scenarios import parse_scenario
+from vss.scenarios.observation import EvidenceLevel
 
 BATCH_TRIALS = 16
 
@@ -30,12 +31,14 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         source: its name, for messages.
         trials: to do, in order.
         with_cells: whether to tell what was reached.
+        evidence: how closely each run is watched.
     """
 
     text: str
     source: str
     trials: tuple[Trial, ...]
     with_cells: bool = True
+    evidence: EvidenceLevel = "full"
 
 
 class Executor(Protocol):
@@ -57,12 +60,12 @@ class InlineExecutor:
 def do_batch(request: bytes) -> bytes:
     """Do the trials of an encoded batch with the plugins of this process; return their encoded results."""
     batch = msgspec.json.decode(request, type=Batch)
-    return _done(_explorer(batch.text, batch.source), batch)
+    return _done(_explorer(batch.text, batch.source, batch.evidence), batch)
 
 
 @lru_cache(maxsize=4)
-def _explorer(text: str, source: str) -> Explorer:
-    return Explorer(parse_scenario(text, source), plugin_host().registry)
+def _explorer(text: str, source: str, evidence: EvidenceLevel) -> Explorer:
+    return Explorer(parse_scenario(text, source), plugin_host().registry, evidence=evidence)
 
 
 def _done(explorer: Explorer, batch: Batch) -> bytes:
@@ -77,17 +80,25 @@ class Crew:
         source: its name, for messages.
         executor: where; here by default.
         registry: of the roles; the process's plugins by default, and always where the executor has other processes.
+        evidence: how closely each run is watched: "light" leaves volumes, shadow copies and backup sets out.
     """
 
     def __init__(
-        self, text: str, source: str = "scenario", *, executor: Executor | None = None, registry: Registry | None = None
+        self,
+        text: str,
+        source: str = "scenario",
+        *,
+        executor: Executor | None = None,
+        registry: Registry | None = None,
+        evidence: EvidenceLevel = "full",
     ) -> None:
         """Parse the scenario; nothing runs yet."""
         self.text = text
         self._source = source
         self._executor = InlineExecutor() if executor is None else executor
         self.registry = plugin_host().registry if registry is None else registry
-        self.explorer = Explorer(parse_scenario(text, source), self.registry)
+        self._evidence: EvidenceLevel = evidence
+        self.explorer = Explorer(parse_scenario(text, source), self.registry, evidence=evidence)
 
     def run(self, trials: Iterable[Trial], *, with_cells: bool = True) -> Iterator[tuple[Trial, TrialResult]]:
         """Yield each trial with its result, in order; trials are taken as they are needed."""
@@ -97,7 +108,7 @@ class Crew:
             remaining = iter(trials)
             while part := tuple(islice(remaining, BATCH_TRIALS)):
                 sent.append(part)
-                batch = Batch(text=self.text, source=self._source, trials=part, with_cells=with_cells)
+                batch = Batch(text=self.text, source=self._source, trials=part, with_cells=with_cells, evidence=self._evidence)
                 yield msgspec.json.encode(batch)
 
         work = do_batch if not isinstance(self._executor, InlineExecutor) else self._do_here

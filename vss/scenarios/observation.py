@@ -1,9 +1,9 @@
-"""What is taken down while a scenario runs, for the checker: volumes, shadow copies, backup sets, restores, files of the frozen.
+"""What is taken down while a scenario runs, for the checker: volumes, shadow copies, backup sets, restores, frozen files.
 
-Decides when it is looked. Volumes are copied when their writes are held; shadow copies are read at the commit, when their set is
-finished, when the backup set is written and after every step; files are compared while a writer is frozen and around a restore.
-Invariants: looking takes no time, passes no fault site, emits nothing, and changes no byte, so a run is the same whether it is
-looked at or not; nothing is asked of the code that is judged but the bytes of its shadow copies.
+Decides when it is looked. Volumes are copied when their writes are held; shadow copies are read at the commit, when their set
+is finished, when the backup set is written and after every step; files are compared while a writer is frozen and around a
+restore. Invariants: looking takes no time, passes no fault site, emits nothing, and changes no byte, so a run is the same
+whether it is looked at or not; nothing is asked of the code that is judged but the bytes of its shadow copies.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from vss.events import (
     BackupSetWritten,
     Event,
     FaultFired,
+    FileCopied,
     PhaseEntered,
     PhaseLeft,
     Record,
@@ -44,7 +45,8 @@ from vss.scenarios.observed_sets import ObservedSets
 from vss.scenarios.outcome import StepOutcome
 from vss.scenarios.step import Step
 from vss.scenarios.volume_files import Images, VolumeFiles
-from vss.simulation.fault_sites import SITE_BY_NAME, Passage
+from vss.simulation.fault_site_kinds import Passage
+from vss.simulation.fault_sites import SITE_BY_NAME
 from vss.simulation.invariants import Catalogue, SnapshotRead, VolumeEvidence
 from vss.simulation.invariants.image import Image
 from vss.volumes.block_store import BLOCK_BYTES
@@ -77,8 +79,15 @@ class _Shadow:
 class Observation:
     """Watches the lives of one scenario's machine; ``parts`` gives what one life showed, as fields of ``Evidence``."""
 
-    def __init__(self, records: Callable[[], Sequence[Record]], now_ns: Callable[[], int], faults: ScenarioFaults) -> None:
-        """Take from where records, time and faults come."""
+    def __init__(
+        self,
+        records: Callable[[], Sequence[Record]],
+        now_ns: Callable[[], int],
+        faults: ScenarioFaults,
+        level: EvidenceLevel = "full",
+    ) -> None:
+        """Take from where records, time and faults come, and whether there is anything to do at all."""
+        self._is_full = level == "full"
         self._records = records
         self._now_ns = now_ns
         self._faults = faults
@@ -125,6 +134,8 @@ class Observation:
 
     def booted(self, lab: Lab) -> None:
         """The machine is on."""
+        if not self._is_full:
+            return
         self._lab = lab
         self._has_lost = any(each.is_lost for each in lab.volumes.values())
         self.look()
@@ -132,6 +143,8 @@ class Observation:
 
     def ended(self) -> None:
         """The method is over, the machine still on; what its shutdown does to shadow copies that end with it is told nobody."""
+        if not self._is_full:
+            return
         self.look()
         self._volumes = {name: self._volume(name) for name in self._watched}
         self._real = None if self._has_lost else self._existing()
@@ -144,6 +157,8 @@ class Observation:
 
     def noticed(self, event: Event) -> None:
         """Look at what ``event`` is the occasion for."""
+        if not self._is_full:
+            return
         notice = _NOTICES.get(type(event))
         if notice is not None and not self._is_looking:
             notice(self, event)
@@ -217,6 +232,8 @@ class Observation:
 
     def step_ended(self, step: Step, outcome: StepOutcome, files: Any) -> None:
         """Look at what a step left."""
+        if not self._is_full:
+            return
         self.look()
         if outcome.kind == "flip_bit" and isinstance(outcome.data, Mapping) and not getattr(step, "set", ""):
             self._faulty.add(str(outcome.data.get("path", ""))[:2].upper())
@@ -224,7 +241,9 @@ class Observation:
         self._is_stored_elsewhere |= outcome.kind == "limit_shadows"
         if outcome.kind in _CHANGING and not getattr(step, "set", ""):
             self.sets.has_faults = True
-        self.sets.step_ended(step, outcome, files, self.images())
+        copied = [each.event for each in self._records()[outcome.first_record : outcome.end_record]]
+        from_shadows = {each.path for each in copied if isinstance(each, FileCopied) and each.source == "shadow copy"}
+        self.sets.step_ended(step, outcome, files, self.images(), from_shadows)
 
     # -- looking ---------------------------------------------------------------------------------------------------------------
 
@@ -309,6 +328,8 @@ class Observation:
 
     def parts(self) -> dict[str, Any]:
         """Return what the life that is over showed, as fields of ``Evidence``."""
+        if not self._is_full:
+            return {}
         return {
             "volumes": self._volumes or {name: replace(self._volume(name), last=None) for name in self._watched},
             "snapshots": tuple(self._with_ranges(each) for each in self._reads),
@@ -338,7 +359,9 @@ class Observation:
 
 
 def _digest(image: Image) -> str:
-    return hashlib.sha256(b"".join(b"%d:" % each + image.blocks[each] for each in sorted(image.blocks) if any(image.blocks[each]))).hexdigest()
+    return hashlib.sha256(
+        b"".join(b"%d:" % each + image.blocks[each] for each in sorted(image.blocks) if any(image.blocks[each]))
+    ).hexdigest()
 
 
 _NOTICES: dict[type[Event], Callable[[Observation, Any], None]] = {

@@ -1,8 +1,8 @@
 """What is taken down of backup sets, documents, restores and frozen files while a scenario runs.
 
-A set is read off the host when the step that wrote it has ended, and again before a step that verifies it, so that what somebody
-changed in between is known by comparing. What a backup must hold is looked up in the images of its shadow copies, what a restore
-left in the images of the volumes. Lists of files come from the set's manifest, read with a JSON parser.
+A set is read off the host when the step that wrote it has ended, and again after a step that verifies it, so that what
+somebody changed in between is known by comparing. What a backup must hold is looked up in the images of its shadow copies, what
+a restore left in the images of the volumes. Lists of files come from the set's manifest, read with a JSON parser.
 """
 
 from __future__ import annotations
@@ -122,11 +122,13 @@ class ObservedSets:
 
     # -- steps -----------------------------------------------------------------------------------------------------------------
 
-    def step_ended(self, step: Step, outcome: StepOutcome, files: _Files, images: Images) -> None:
-        """Take down what a backup, a verification or a restore left."""
+    def step_ended(
+        self, step: Step, outcome: StepOutcome, files: _Files, images: Images, from_shadows: Collection[str]
+    ) -> None:
+        """Take down what a backup, a verification or a restore left; ``from_shadows`` are paths said to be of shadow copies."""
         data: Mapping[str, Any] = outcome.data if isinstance(outcome.data, Mapping) else {}
         if outcome.kind == "backup" and data.get("set_id"):
-            self._take(outcome.step, str(data["set_id"]), data, files)
+            self._take(outcome.step, str(data["set_id"]), data, files, from_shadows)
         elif outcome.kind == "verify" and "findings" in data and not getattr(step, "options", {}):
             self._verified(str(getattr(step, "of", "")), outcome, data, files)
         elif outcome.kind == "restore":
@@ -149,7 +151,7 @@ class ObservedSets:
         if outcome.error and found.is_redirected:
             found.after = None  # where it should have written is not known
 
-    def _take(self, step: str, set_id: str, data: Mapping[str, Any], files: _Files) -> None:
+    def _take(self, step: str, set_id: str, data: Mapping[str, Any], files: _Files, from_shadows: Collection[str]) -> None:
         written = _files_below(SETS / set_id, files)
         if not written:
             return
@@ -161,14 +163,12 @@ class ObservedSets:
             set_id,
             written,
             entries,
-            _expected(entries, data, images) if images else None,
+            _expected(entries, from_shadows, images) if images else None,
             str(data.get("session_id", "")),
             tuple(shadows.values()),
             self.has_faults,
         )
-        self._judged[set_id] = BackupSetFiles(
-            written, taken.expected, has_faults=self.has_media_faults, is_exact=False
-        )
+        self._judged[set_id] = BackupSetFiles(written, taken.expected, has_faults=self.has_media_faults, is_exact=False)
         text = written.get(_COMPONENTS)
         if text is not None and not self.has_media_faults:
             self._documents.append(Document(f"{set_id}/{_COMPONENTS}", text, _again(text)))
@@ -317,16 +317,14 @@ def _owned(taken: _Taken, writer: str) -> list[str]:
     ]
 
 
-def _expected(entries: list[dict[str, Any]], data: Mapping[str, Any], images: Images) -> dict[str, bytes]:
-    """Bytes in the shadow copies of the files that were copied whole."""
+def _expected(entries: list[dict[str, Any]], from_shadows: Collection[str], images: Images) -> dict[str, bytes]:
+    """Bytes in the shadow copies of the files that were copied whole from there; none where there is no such file."""
     files = VolumeFiles(images)
-    whole = {str(each["path"]).casefold() for each in data.get("copied", ())}
     found: dict[str, bytes] = {}
     for entry in entries:
         path = str(entry["machine_path"])
-        at_commit = files.read(path) if path.casefold() in whole and not entry.get("ranges") else None
-        if at_commit is not None:
-            found[path] = at_commit
+        if path in from_shadows and path[:2].upper() in images and not entry.get("ranges"):
+            found[path] = files.read(path) or b""
     return found
 
 

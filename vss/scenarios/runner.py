@@ -69,8 +69,8 @@ def run_scenario(
         max_virtual_s: bound on virtual time.
         watch: told of every visit of a fault site: the step, the site, its selectors.
         power: when power fails in the middle of a step; the machine is on again a minute later.
-        evidence: what the invariants are judged by: ``full`` is records, reports, stores, shadow copies, backup sets and restores;
-            ``light`` is records and reports only, for runs by the hundred thousand. The run is the same.
+        evidence: what the invariants are judged by: ``full`` is all there is; ``light`` leaves out stores, shadow copies,
+            backup sets and restores, for runs by the hundred thousand. The run is the same.
 
     Raises:
         NotFoundError: the lab names a kind that is not registered.
@@ -112,14 +112,9 @@ class _ScenarioRun:
         loses = any(step.unsynced == "lost" for step in cuts) or (power is not None and not power.keeps_unsynced)
         self._files = MemoryFiles()
         self._recorder = Recorder(lambda: self._now_ns)
-        self._observation: Observation | None = None
-        if evidence == "full":
-            self._observation = Observation(self._records, lambda: self._now_ns, self._faults)
-        self._keeper = ScenarioKeeper(
-            knows_unsynced=loses, moment=None if self._observation is None else self._observation.moment
-        )
-        if self._observation is not None:
-            self._observation.watch(self._keeper)
+        self._observation = Observation(self._records, lambda: self._now_ns, self._faults, evidence)
+        self._keeper = ScenarioKeeper(knows_unsynced=loses, moment=self._observation.moment if evidence == "full" else None)
+        self._observation.watch(self._keeper)
         self._outcomes: dict[str, StepOutcome] = {}
         self._shortfalls: list[Shortfall] = []
         self._next = 0
@@ -165,8 +160,7 @@ class _ScenarioRun:
             is_ended = False
             self._left = None
             first_record = len(self._recorder.records)
-            if self._observation is not None:
-                self._observation.begin_life()
+            self._observation.begin_life()
             try:
                 simulation.run()
                 is_ended = True
@@ -186,7 +180,7 @@ class _ScenarioRun:
                 self._loop = None
                 ends = (first_record, len(self._recorder.records), self._off_at_ns)
                 left = self._left if is_ended else None
-                seen = {} if self._observation is None else self._observation.parts()
+                seen = self._observation.parts()
                 self._life_ends.append(LifeEnd(*ends, simulation.loop.stalled_ns, is_ended, tuple(self._killed), left, seen))
             self._off_at_ns += self._down_ns()
         self._recorder.flush()
@@ -222,8 +216,7 @@ class _ScenarioRun:
             await self._steady_state(lab)
         else:
             await lab.start()
-        if self._observation is not None:
-            self._observation.booted(lab)
+        self._observation.booted(lab)
         while self._next < len(self._scenario.method):
             step = self._scenario.method[self._next]
             self._next += 1
@@ -239,8 +232,7 @@ class _ScenarioRun:
             await stage.wait_for(name)
         if self._next == len(self._scenario.method) and self._scenario.steady_state.check_at_end:
             self._shortfalls += [Shortfall(kind="check", name="at the end", message=each) for each in await lab.check()]
-        if self._observation is not None:
-            self._observation.ended()
+        self._observation.ended()
         await lab.stop()
         self._left = left_of(lab)
 
@@ -262,8 +254,7 @@ class _ScenarioRun:
         if self._is_off:
             return
         self._recorder.emit(event)
-        if self._observation is not None:
-            self._observation.noticed(event)
+        self._observation.noticed(event)
 
     def _note_visit(self, step: str, site: str, selectors: Mapping[str, str]) -> None:
         if self._watch is not None:
@@ -368,8 +359,7 @@ class _ScenarioRun:
             ended_ns=self._now_ns,
             **ending,
         )
-        if self._observation is not None:
-            self._observation.step_ended(step, ended, self._files)
+        self._observation.step_ended(step, ended, self._files)
 
     # -- judgement -------------------------------------------------------------------------------------------------------------
 

@@ -92,7 +92,12 @@ async def _snapshot(caller: _Requestor, given: Mapping[str, Any]) -> Any:
 
 async def _status(caller: _Requestor, given: Mapping[str, Any]) -> Any:
     return {
-        each.name: {"state": each.state.name, "failure": each.failure.name}
+        each.name: {
+            "state": each.state.name,
+            "state_number": int(each.state),
+            "failure": each.failure.name,
+            "failure_number": f"0x{each.failure.value:08X}",
+        }
         for each in await caller.session.gather_writer_status()
     }
 
@@ -136,14 +141,14 @@ async def _initialize_restore(caller: _Requestor, given: Mapping[str, Any]) -> A
 
 
 async def _select(caller: _Requestor, given: Mapping[str, Any]) -> Any:
-    for _, *key in caller.components(given.get("component", "")):
-        caller.session.set_selected_for_restore(*key)
+    for _, writer_id, type_, path, name in caller.components(given.get("component", "")):
+        caller.session.set_selected_for_restore(writer_id, type_, path, name)
 
 
 async def _add_new_target(caller: _Requestor, given: Mapping[str, Any]) -> Any:
     target = NewTarget(given["path"], given.get("filespec", "*"), False, given["to"])
-    for _, *key in caller.components(given["component"]):
-        caller.session.add_new_target(*key, target)
+    for _, writer_id, type_, path, name in caller.components(given["component"]):
+        caller.session.add_new_target(writer_id, type_, path, name, target)
 
 
 async def _pre_restore(caller: _Requestor, given: Mapping[str, Any]) -> Any:

@@ -106,7 +106,7 @@ class CopyingStore(Protocol):
     """What a ``BlockStore`` may offer besides: copying inside it without a detour."""
 
     def copy_within(self, source: int, target: int, length: int) -> memoryview:
-        """Copy ``length`` bytes from ``source`` to ``target``; return a view of the copy, to be dropped before anything else."""
+        """Copy ``length`` bytes from ``source`` to ``target``; return a view of the copy, for one look."""
         ...
 
 

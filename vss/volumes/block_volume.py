@@ -332,7 +332,7 @@ class BlockVolume(Volume):
             self._files.replace(core)
 
     async def grow(self, size_bytes: int) -> None:
-        """Make volume and file system ``size_bytes`` long; the same size ends a growth that was cut off. Waits while writes are held.
+        """Make volume and file system ``size_bytes`` long; the same size ends a growth that was cut off. Waits while held.
 
         Raises:
             InvalidArgumentError: smaller, or not in whole sectors.

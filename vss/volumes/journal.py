@@ -149,7 +149,7 @@ class Journal:
         return self._geometry
 
     def change_geometry(self, geometry: Geometry, tree: FileTree) -> None:
-        """Make ``geometry`` durable, with the whole of ``tree``: one checkpoint; errors as ``commit``, with the old one kept."""
+        """Make ``geometry`` durable, with the whole of ``tree``: one checkpoint. Errors as ``commit``: the old one stays."""
         old, self._geometry = self._geometry, geometry
         self._needs_checkpoint = True
         try:

@@ -45,7 +45,7 @@ def check_growth(name: str, store: BlockStore, size_bytes: int, new_size_bytes: 
 
 
 def lengthen(store: BlockStore, size_bytes: int, new_size_bytes: int, volume_id: Guid) -> None:
-    """Make the volume on ``store`` that long, durably; ``VolumeError`` when the device fails: it has the old or the new length."""
+    """Make the volume on ``store`` that long, durably; ``VolumeError``: it has the old or the new length."""
     old_end = store.size_bytes
     store.grow(new_size_bytes)
     for at in range(size_bytes, min(old_end, new_size_bytes), _PIECE_BYTES):

@@ -238,6 +238,13 @@ BUGS = [
         replacing(SnapshotSetCreation, "_post_commit", _final_too_soon),
         scripts.backup,
     ),
+    Planted(
+        "R8",
+        "nobody is told that a failed set was aborted",
+        replacing(SnapshotSetCreation, "_tell_aborted", nothing),
+        scripts.failing,
+        VETO,
+    ),
     Planted("R9", "an event carries a number of another kind", wrapping(creation, "PhaseLeft", _half_a_nanosecond), run=_real),
     Planted(
         "S11",

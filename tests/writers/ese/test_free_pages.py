@@ -89,7 +89,8 @@ def test_pages_of_trees_that_cannot_be_read_do_not_count_as_free(damaged: int) -
         of_database = available.pop(PAGE_DATABASE_ROOT)
         of_tables = sorted(number for numbers in available.values() for number in numbers)
         found = await free(file_of(pages, damaged), [*of_database, *of_tables])
-        assert of_database and of_tables
+        assert of_database
+        assert of_tables
         assert found == (sorted(of_tables) if damaged == PAGE_DATABASE_ROOT else sorted(of_database))
 
     run(main())

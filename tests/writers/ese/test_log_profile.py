@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +18,9 @@ from vss_writers.ese.memory_files import MemoryFileSystem
 from vss_writers.ese.parameters import InstanceParameters
 
 CURRENT = join_path(LOGS, "E00.log")
-SMALL = MappingProxyType({"log_file_size": 32 * 1024, "page_size": 2048, "checkpoint_depth": 20_000, "cache_pages": 40})
+SMALL: Mapping[str, Any] = MappingProxyType(
+    {"log_file_size": 32 * 1024, "page_size": 2048, "checkpoint_depth": 20_000, "cache_pages": 40}
+)
 
 
 def older(**changes: Any) -> InstanceParameters:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import random
 
 import pytest
 
-from tests.writers.ese.store_kit import DATABASE, add, content, memory, new_store, reopen, rows, small_parameters
+from tests.writers.ese.store_kit import DATABASE, add, body, content, memory, new_store, reopen, rows, small_parameters
+from vss_writers.ese.errors import JetError
+from vss_writers.ese.log_profile import LogProfile
+from vss_writers.ese.memory_files import MemoryFileSystem, PowerLossError
 from vss_writers.ese.page_writes import IDLE_PAGES, OPPORTUNE_BYTES_MAX, PageWrite, PageWrites, with_neighbours
 
+CROWDED = small_parameters(cache_pages=8, checkpoint_depth=60_000, profile=LogProfile.EXCHANGE_2003)
 ROOMY = {"checkpoint_depth": 10 << 20, "cache_pages": 4096}
 
 
@@ -24,6 +30,7 @@ def test_old_changes_are_checkpoint_writes() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_full_cache_is_relieved_by_normal_writes_of_the_pages_unused_for_longest() -> None:
     async def main() -> None:
         parameters = small_parameters(checkpoint_depth=10 << 20, cache_pages=60, page_size=8192, log_file_size=64 * 1024)
@@ -42,6 +49,7 @@ def test_a_full_cache_is_relieved_by_normal_writes_of_the_pages_unused_for_longe
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_idle_moments_write_what_nobody_presses_for_until_nothing_is_left() -> None:
     files = memory()
 
@@ -167,3 +175,36 @@ def test_runs_of_neighbours_are_unbroken_and_bounded(
     chosen: list[int], ready: tuple[int, ...], pages_max: int, expected: list[int]
 ) -> None:
     assert with_neighbours(chosen, lambda number: number in ready, pages_max) == expected
+
+
+async def live_with_idle_moments(files: MemoryFileSystem, acknowledged: list[int]) -> PageWrites:
+    instance, _, table = await new_store(files, CROWDED)
+    for number in range(60):
+        await add(instance, table, number, 1)
+        acknowledged.append(number)
+        if number % 7 == 3:
+            await instance.idle()
+    return instance.page_writes
+
+
+@pytest.mark.slow
+def test_power_lost_in_an_idle_opportune_or_normal_write_costs_nothing_that_was_acknowledged() -> None:
+    whole = memory()
+    writes = asyncio.run(live_with_idle_moments(whole, []))
+    assert min(writes.normal, writes.idle, writes.opportune) > 0
+    chooser = random.Random(6)
+    for at in range(whole.effect_count // 3, whole.effect_count, 17):
+        files, acknowledged = MemoryFileSystem(power_loss_at=at), list[int]()
+        with contextlib.suppress(JetError, PowerLossError):
+            asyncio.run(live_with_idle_moments(files, acknowledged))
+        left = files.after_power_loss(chooser)
+
+        async def after(left: MemoryFileSystem = left) -> dict[int, bytes]:
+            instance, _, table = await reopen(left, CROWDED)
+            found = await content(table)
+            await instance.close()
+            return found
+
+        found = asyncio.run(after())
+        assert found.keys() - {len(acknowledged)} == set(acknowledged), f"power lost at effect {at}"
+        assert found == {number: body(number) for number in found}

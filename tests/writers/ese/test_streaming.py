@@ -432,9 +432,10 @@ def test_the_instance_ends_the_backup_when_it_ends() -> None:
 @pytest.mark.parametrize("damage", ["flip", "missing", "other"])
 def test_a_log_that_cannot_be_copied_stops_the_backup(damage: str) -> None:
     files, events = memory(), list[EngineEvent]()
+    lazy = small_parameters(checkpoint_depth=10 << 20, cache_pages=10_000)
 
     async def main() -> JetCode:
-        instance, _, table = await new_store(files, events=events)
+        instance, _, table = await new_store(files, lazy, events=events)
         await add(instance, table, 0, 120)
         await instance.backup.begin(SnapshotKind.FULL)
         await copy_database(instance)
@@ -444,7 +445,7 @@ def test_a_log_that_cannot_be_copied_stops_the_backup(damage: str) -> None:
             return await refusal(instance, "logs")
         logs = await instance.backup.log_files()
         if damage == "flip":
-            files.flip(first, 9000)
+            files.flip(first, 4400)
         else:
             files.write(first, files.read(logs[1]))
         with pytest.raises(JetError) as caught:

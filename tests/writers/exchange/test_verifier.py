@@ -135,6 +135,19 @@ def test_a_page_with_many_wrong_bytes_cannot_be_corrected(good: Files) -> None:
     assert "could correct" not in report.findings[0].message
 
 
+@pytest.mark.parametrize("is_used", [True, False])
+def test_a_damaged_page_that_no_table_uses_is_wrong_all_the_same_and_told_apart(good: Files, is_used: bool) -> None:
+    path = one(good, "1.edb")
+    number = 1 if is_used else len(good[path]) // PAGE - 2
+    offset = (number + 1) * PAGE
+    good[path] = good[path][: offset + 100] + b"\xa5" * 300 + good[path][offset + 400 :]
+    report = verify(good)
+
+    assert [(each.code, each.page_number) for each in report.findings] == [("JET_errReadVerifyFailure -1018", number)]
+    assert report.findings[0].message.endswith("an offline defragmentation drops it") is not is_used
+    assert not report.is_good
+
+
 def test_a_misplaced_page_is_wrong(good: Files) -> None:
     path = one(good, "1.edb")
     data = good[path]

@@ -160,9 +160,7 @@ def origin_is_the_reference(case: Case) -> Iterator[Found]:
     for name, watched in (case.evidence.volumes or {}).items():
         if watched.has_faults or watched.last is None:
             continue
-        reference = Image.of(watched.first).written(
-            (each.offset, each.data) for each in watched.writes if each.is_application
-        )
+        reference = Image.of(watched.first).written((each.offset, each.data) for each in watched.writes if each.is_application)
         for start, end in _differences(watched.last, reference, watched.excluded):
             yield f"volume {name}: bytes {start:#x}…{end:#x} are not what applications wrote there", ()
 

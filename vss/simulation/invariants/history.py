@@ -13,7 +13,6 @@ from typing import Any
 from vss import check_events, events, handover_events
 from vss.events import Event, Record
 
-
 STAYS = 0x08 | 0x20
 """NO_AUTO_RELEASE, TRANSPORTABLE: attributes of shadow copies that outlive their session."""
 
