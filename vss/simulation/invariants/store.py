@@ -21,6 +21,7 @@ from vss.simulation.invariants.judging import Case, Found, Kind, LacksEvidenceEr
 
 _STATE = 52
 _FULL_PREVIOUS = 136
+_CHECKPOINT_GENERATION = 16  # of lgposCheckpoint in a checkpoint file: byte u16, sector u16, generation u32 from 12 on
 _MIN_REQUIRED = 296
 _STAMPS = ((136, 208), (316, 340), (356, 364), (420, 476))
 """Where a database header keeps what it knows of backups: full, incremental, current, snapshot, copy, differential."""
@@ -181,6 +182,8 @@ def only_unneeded_logs_go(case: Case) -> Iterator[Found]:
         if not gone:
             continue
         needed = [header.min_required for header in _headers(store.after).values() if header.state == _DIRTY]
+        needed += _checkpoints(store.after)
+        needed += [header.full_high + 1 for header in _headers(store.after).values() if header.full_high]  # the copy's limit
         if store.oldest_needed is not None:
             needed.append(store.oldest_needed)
         lowest = min((each for each in needed if each), default=0)
@@ -281,6 +284,15 @@ def _headers(files: Mapping[str, bytes]) -> dict[str, _Header]:
         (full_high,) = struct.unpack_from("<I", data, _FULL_PREVIOUS + 20)
         found[path] = _Header(state, low, high, full_high)
     return found
+
+
+def _checkpoints(files: Mapping[str, bytes]) -> list[int]:
+    """Generations that the checkpoint files point to: recovery begins there."""
+    return [
+        struct.unpack_from("<I", data, _CHECKPOINT_GENERATION)[0]
+        for path, data in files.items()
+        if path.casefold().endswith(".chk") and len(data) >= _CHECKPOINT_GENERATION + 4
+    ]
 
 
 def _stamped(store: StoreEvidence) -> list[str]:
