@@ -143,7 +143,12 @@ BUGS = [
         scripts.backup,
         {"writer_class": TruncatingWriter},
     ),
-    Planted("D9", "truncation takes every closed generation", wrapping(snapshot, "plan_truncation", _everything_goes), run=engine_run),
+    Planted(
+        "D9",
+        "truncation takes every closed generation",
+        wrapping(snapshot, "plan_truncation", _everything_goes),
+        run=engine_run,
+    ),
     Planted(
         "D10",
         "truncation deletes what the chain needs",
