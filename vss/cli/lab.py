@@ -196,7 +196,7 @@ def replace(directory: Path, volume: str, as_json: bool) -> None:
 def grow(directory: Path, volume: str, size: str, as_json: bool) -> None:
     """Make VOLUME, and the file system on it, SIZE long.
 
-    VOLUME is a name such as D:, SIZE is bytes, or 64MiB, 2GiB and the like. Refused while the volume has shadow copies or storage
+    VOLUME is a name such as D:, SIZE is bytes, or 64MiB, 2GiB and the like. Refused while the volume has shadow copies or room
     for them.
     """
     from vss.lab.configuration import parse_size

@@ -205,3 +205,28 @@ def test_space_of_an_index_says_so_on_its_pages() -> None:
         assert owned.node(0).key == big_endian(extent.last)
 
     run(main())
+
+
+class SmallDisk(MemoryPages):
+    """Pages of a file that may not become longer than a test needs."""
+
+    async def extend(self, page_count: int) -> int:
+        assert self.page_count + page_count <= 2000, "the file grows without end"
+        return await super().extend(page_count)
+
+
+@pytest.mark.parametrize("scattered", range(283, 288))
+def test_a_full_tree_of_owned_extents_splits_once_though_the_page_it_takes_joins_its_last_extent(scattered: int) -> None:
+    async def main() -> None:
+        pages = SmallDisk(2048)
+        await create_database(pages)
+        root = await Space.open(pages, PAGE_DATABASE_ROOT)
+        space = await create_space(pages, await root.take_extent(FDP_PAGES), 77, PAGE_DATABASE_ROOT)
+        for _ in range(scattered):
+            await space.own(await root.take_extent(1))
+            await root.take_extent(1)
+        taken = [await space.allocate_page() for _ in range(40)]
+        assert len(set(taken)) == 40
+        assert set(taken) <= set(pages_of(await space.owned()))
+
+    run(main())

@@ -232,11 +232,15 @@ def _extent(key: bytes, data: bytes) -> Extent:
 
 
 async def _join(tree: Tree, extent: Extent) -> None:
-    """Enter an extent, joined with the one that ends before it and the one that begins behind it."""
-    before = await tree.get(big_endian(extent.first - 1))
+    """Enter an extent, joined with the one that ends before it and the one that begins behind it.
+
+    The joined extent is entered before the old entry goes: an old entry that is the only one of its leaf would take the leaf with
+    it, the new one would split the full leaf beside it, and the page for that would join in the same way, without end.
+    """
+    ends_before = big_endian(extent.first - 1)
+    before = await tree.get(ends_before)
     if before is not None:
         count = _COUNT.unpack(before)[0]
-        await tree.delete(big_endian(extent.first - 1))
         extent = Extent(extent.first - count, extent.count + count)
     behind = None
     async for node in tree.entries(big_endian(extent.last + 1)):
@@ -248,6 +252,8 @@ async def _join(tree: Tree, extent: Extent) -> None:
         await tree.replace(big_endian(behind.last), _COUNT.pack(behind.count + extent.count))
     else:
         await tree.insert(big_endian(extent.last), _COUNT.pack(extent.count))
+    if before is not None:
+        await tree.delete(ends_before)
 
 
 async def create_space(
