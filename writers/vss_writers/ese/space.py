@@ -234,8 +234,8 @@ def _extent(key: bytes, data: bytes) -> Extent:
 async def _join(tree: Tree, extent: Extent) -> None:
     """Enter an extent, joined with the one that ends before it and the one that begins behind it.
 
-    The joined extent is entered before the old entry goes: an old entry that is alone in its leaf would take the leaf with it, the
-    new one would split the full leaf beside it, and the page for that would join in the same way, without end.
+    The joined extent is entered before the old entry goes. An old entry that is alone in its leaf would take the leaf with
+    it, the new one would split the full leaf beside it, and the page for that would join in the same way, without end.
     """
     ends_before = big_endian(extent.first - 1)
     before = await tree.get(ends_before)
