@@ -32,10 +32,25 @@ class Space(Protocol):
 
     maximum_size: int
     growth_bytes: int
-    grows_at_once: bool
-    is_growing: bool
-    growth_failure: str
     on_low: Callable[[], None] | None
+
+    @property
+    def grows_at_once(self) -> bool: ...
+
+    @grows_at_once.setter
+    def grows_at_once(self, value: bool) -> None: ...
+
+    @property
+    def is_growing(self) -> bool: ...
+
+    @is_growing.setter
+    def is_growing(self, value: bool) -> None: ...
+
+    @property
+    def growth_failure(self) -> str: ...
+
+    @growth_failure.setter
+    def growth_failure(self, value: str) -> None: ...
 
     @property
     def room_bytes(self) -> int: ...

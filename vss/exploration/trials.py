@@ -115,7 +115,7 @@ class Explorer:
         """Take the scenario, and what its runs are judged by; nothing runs yet."""
         self.scenario = scenario
         self._registry = registry
-        self._evidence = evidence
+        self._evidence: EvidenceLevel = evidence
         self._clean: dict[int, dict[str, int]] = {}
         self._step_names = [step.name for step in scenario.method]
 

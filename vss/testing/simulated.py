@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vss.coordinator import Limits
 from vss.errors import ConfigurationError, InvariantError, VssError
@@ -122,7 +122,7 @@ def parse_plan(faults: Faults) -> tuple[Fault, ...]:
     if isinstance(faults, Fault):
         return (faults,)
     if isinstance(faults, Mapping):
-        return (parse_fault(faults),)
+        return (parse_fault(cast("Mapping[str, Any]", faults)),)
     return tuple(each for one in faults for each in parse_plan(one))
 
 

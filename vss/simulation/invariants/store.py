@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -234,9 +234,8 @@ def failed_backups_leave_no_trace(case: Case) -> Iterator[Found]:
 # -- reading a store -----------------------------------------------------------------------------------------------------------
 
 
-def _of_each(case: Case, judge: object, part: str) -> Iterator[Found]:
+def _of_each(case: Case, judge: Callable[[str, StoreEvidence], Iterator[Found]], part: str) -> Iterator[Found]:
     """Judge every store of which ``part`` was taken down."""
-    assert callable(judge)
     judged = {name: store for name, store in (case.evidence.stores or {}).items() if getattr(store, part) is not None}
     if not judged:
         raise LacksEvidenceError(f"needs what was taken down of a store: {part}")

@@ -56,13 +56,14 @@ class ObservedWriter(Writer):
         self.application_level = ApplicationLevel(inner.application_level)
         self.freeze_timeout_s = inner.freeze_timeout_s
 
+    # It is read and set like the field that the base class declares.
     @property
     def instance_id(self) -> Guid:
         """The author's writer has it."""
         return self.inner.instance_id
 
     @instance_id.setter
-    def instance_id(self, instance_id: Guid) -> None:
+    def instance_id(self, instance_id: Guid) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self.inner.instance_id = instance_id
 
     async def _observe(self, handler: str, session_id: Guid, answer: Awaitable[T]) -> T:

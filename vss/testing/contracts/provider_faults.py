@@ -166,7 +166,9 @@ class FaultChecks(ProviderChecks):
                 coordinator.add_volume(volume)
             coordinator.add_writer(StubWriter("Writer"))
             await coordinator.add_provider(bench.provider)
+            failure: VssError | None = None
             for _ in range(2):
+                failure = None
                 try:
                     async with coordinator.open_session() as session:
                         session.initialize_for_backup()
@@ -178,7 +180,6 @@ class FaultChecks(ProviderChecks):
                         await session.prepare_for_backup()
                         await session.do_snapshot_set()
                         await session.backup_complete()
-                    failure: VssError | None = None
                 except VssError as error:
                     failure = error
             left = await bench.listed()

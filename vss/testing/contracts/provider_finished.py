@@ -292,6 +292,7 @@ class FinishedChecks(ProviderChecks):
             made = await bench.make(self.persistent_attributes)
             await bench.scribble(volume, 30)
             await bench.demand("revert", made.ids[volume.name])
+            status = None
             for _ in range(1000):
                 status = await bench.provider.query_revert(volume)
                 if status is None or status.is_finished:

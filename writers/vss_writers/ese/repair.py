@@ -188,8 +188,7 @@ class _Repair:
                 data = self._with_whole_values(schema, key, items, found[key], whole_long_values)
                 entries = {index.name: table.entry(index, items) for index in schema.secondary_indexes if index.name in taken}
             except (JetError, struct.error, IndexError, ValueError):
-                data = None
-                entries = {}
+                items, data, entries = {}, None, {}
             if data is None or any(entry is not None and entry in taken[name] for name, entry in entries.items()):
                 self._lost_row(schema.name, key)
                 continue
