@@ -234,14 +234,18 @@ def _extent(key: bytes, data: bytes) -> Extent:
 async def _join(tree: Tree, extent: Extent) -> None:
     """Enter an extent, joined with the one that ends before it and the one that begins behind it.
 
-    The joined extent is entered before the old entry goes. An old entry that is alone in its leaf would take the leaf with
-    it, the new one would split the full leaf beside it, and the page for that would join in the same way, without end.
+    The old entry goes first, so that a full leaf has room for the new one. But one that is alone in its leaf goes last: it
+    would take the leaf with it, the new one would split the full leaf beside it, and the page for that would join in the same
+    way, without end.
     """
     ends_before = big_endian(extent.first - 1)
     before = await tree.get(ends_before)
+    goes_last = before is not None and await tree.is_alone(ends_before)
     if before is not None:
         count = _COUNT.unpack(before)[0]
         extent = Extent(extent.first - count, extent.count + count)
+        if not goes_last:
+            await tree.delete(ends_before)
     behind = None
     async for node in tree.entries(big_endian(extent.last + 1)):
         behind = _extent(node.key, node.data)
@@ -252,7 +256,7 @@ async def _join(tree: Tree, extent: Extent) -> None:
         await tree.replace(big_endian(behind.last), _COUNT.pack(behind.count + extent.count))
     else:
         await tree.insert(big_endian(extent.last), _COUNT.pack(extent.count))
-    if before is not None:
+    if goes_last:
         await tree.delete(ends_before)
 
 

@@ -215,6 +215,15 @@ class Tree:
             raise JetError(JetCode.RecordNotFound, f"key {sort_key.hex()} in tree {self.objid}")
         return leaf, path, line
 
+    async def is_alone(self, sort_key: bytes) -> bool:
+        """Whether the entry with ``sort_key`` is the only one of a leaf that would go with it.
+
+        Raises:
+            JetError: ``RecordNotFound``.
+        """
+        leaf, path, _ = await self._find(sort_key)
+        return bool(path) and leaf.line_count == 1
+
     async def _insert_in_place(self, page: Page, line: int, node: Node) -> bool:
         shared = page.shared_prefix(node.key)
         if node_size(node) - (shared - 2 if shared else 0) > page.free_bytes:
