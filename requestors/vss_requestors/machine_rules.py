@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from vss.documents import WriterMetadata
 from vss.documents.environment import expanded_metadata
 from vss.documents.exclusions import DEFAULT_FILES_NOT_TO_BACKUP, FileExclusion, exclusion_of, exclusions_of
-from vss.exclusion_events import FileNotBackedUp
+from vss.events import FileNotBackedUp
 from vss.roles.machine_settings import settings_of
 from vss.roles.requestor import Machine
 from vss_requestors.file_sets import PlannedFile

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vss.events import FreezeWindowClosed, FreezeWindowLost, LogsTruncated, PhaseLeft, Record, WritesReleased
-from vss.exclusion_events import FileNotInSnapshot
+from vss.events import FileNotInSnapshot, FreezeWindowClosed, FreezeWindowLost, LogsTruncated, PhaseLeft, Record, WritesReleased
 from vss_requestors.results import FreezeTiming, HoldTiming, LeftOutFile, PhaseTiming, TruncatedLogs
 
 

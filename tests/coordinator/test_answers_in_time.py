@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from vss.check_events import ProviderAnswered
 from vss.coordinator import Limits
 from vss.coordinator.calls import Call, Caller, DeadlineError, Outcome
 from vss.errors import ProviderError
-from vss.events import Event, WriterTimedOut
+from vss.events import Event, ProviderAnswered, WriterTimedOut
 from vss.ports import NANOSECONDS, Ports
 from vss.simulation import run
 from vss.testing import Scene, StubProvider, StubWriter

@@ -12,6 +12,15 @@ import pytest
 from vss.coordinator import Coordinator, Session, SnapshotAttributes
 from vss.coordinator.limits import limits_of_profile
 from vss.errors import AlreadyExistsError, BadStateError, NotFoundError
+from vss.events import (
+    CreationLockFreed,
+    CreationLockTaken,
+    Event,
+    SessionLost,
+    SessionReleased,
+    SnapshotSetBroken,
+    SnapshotSetCreated,
+)
 from vss.ids import Guid
 from vss.machines import SessionState, WriterState
 from vss.ports import NANOSECONDS, Ports
@@ -22,8 +31,10 @@ from vss.simulation import run
 from vss.testing import Scene, StubProvider, StubVolume, StubWriter
 
 
-def play(story: Callable[[Ports], Awaitable[Any]]) -> None:
-    run(story)
+def play(story: Callable[[Ports], Awaitable[Any]]) -> list[Event]:
+    seen: list[Event] = []
+    run(story, emit=seen.append)
+    return seen
 
 
 def test_only_the_strict_profile_has_a_freeze_window() -> None:
@@ -193,7 +204,38 @@ def test_a_set_of_copies_that_stand_alone_is_broken() -> None:
             assert broken.snapshot_id == snapshot_id
             assert await session.query() == []
 
-    play(story)
+    assert any(isinstance(each, SnapshotSetBroken) for each in play(story))
+
+
+def test_the_lock_of_creation_is_taken_for_a_set_and_freed_when_it_is_there() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports)
+        async with scene.coordinator.open_session() as session:
+            await scene.prepare(session)
+            await session.do_snapshot_set()
+
+    kinds = [type(each) for each in play(story)]
+
+    assert kinds.count(CreationLockTaken) == kinds.count(CreationLockFreed) == 1
+    assert kinds.index(CreationLockTaken) < kinds.index(SnapshotSetCreated) < kinds.index(CreationLockFreed)
+
+
+def test_sessions_are_lost_with_the_service_that_died_and_the_lock_with_them() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports)
+        session = scene.coordinator.open_session()
+        await scene.prepare(session)
+        scene.coordinator.role_died("coord")
+        assert scene.coordinator.open_session_count == 0
+        assert not scene.coordinator.is_creating
+        with pytest.raises(BadStateError):
+            await session.do_snapshot_set()
+        await scene.coordinator.close()
+
+    kinds = [type(each) for each in play(story)]
+
+    assert SessionLost in kinds
+    assert SessionReleased not in kinds
 
 
 def test_the_requestor_that_died_is_the_one_meant_and_a_writer_subscribes_once() -> None:

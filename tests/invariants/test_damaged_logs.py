@@ -10,7 +10,7 @@ import pytest
 from tests.invariants import scripts, set_scripts
 from tests.invariants.kit import play
 from tests.invariants.planted.freeze_bugs import VETO
-from vss import check_events, events
+from vss import events
 from vss.events import Event, Record
 from vss.simulation.invariants import (
     ApplicationWrite,
@@ -140,10 +140,8 @@ def test_logs_that_go_for_the_wrong_backup_are_noticed() -> None:
     )
 
     def judged(backup_type: str, *reports: bool) -> tuple[str, ...]:
-        kind = check_events.BackupStateSet(session_id="s", backup_type=backup_type)
-        said = [
-            check_events.ComponentReported(session_id="s", instance_id="i", component="C", succeeded=each) for each in reports
-        ]
+        kind = events.BackupStateSet(session_id="s", backup_type=backup_type)
+        said = [events.ComponentReported(session_id="s", instance_id="i", component="C", succeeded=each) for each in reports]
         return check(Evidence(records=told(started, kind, identified, component, *said, called, gone)), only=["D8"]).broken_ids
 
     assert judged("FULL", True) == ()
@@ -153,7 +151,7 @@ def test_logs_that_go_for_the_wrong_backup_are_noticed() -> None:
 
 
 def test_success_without_a_look_at_the_writers_is_noticed() -> None:
-    log = [each for each in play(scripts.backup).records if not isinstance(each.event, check_events.WriterStatusGathered)]
+    log = [each for each in play(scripts.backup).records if not isinstance(each.event, events.WriterStatusGathered)]
     session = next(each.event.session_id for each in log if isinstance(each.event, events.SessionStarted))
 
     assert "S4" in broken(records=numbered(log), outcomes=[Outcome("backup", True, session)])

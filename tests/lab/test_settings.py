@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vss.errors import ConfigurationError, NotFoundError
-from vss.exclusion_events import FileNotInSnapshot
+from vss.events import FileNotInSnapshot
 from vss.lab import Lab
 from vss.lab.configuration import parse_configuration
 from vss_requestors.backup import BackupRequestor

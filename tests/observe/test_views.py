@@ -14,7 +14,11 @@ from vss.observe.jsonl import event_types
 from vss.observe.severity import is_bad_news
 from vss.observe.structlog_sink import StructlogSink
 
-OWN = [each for each in event_types().values() if each.__module__ == "vss.events"]
+OWN = [
+    each
+    for each in event_types().values()
+    if each.__module__.startswith("vss.events.") and each.__module__ != "vss.events.fine"
+]
 
 
 def sample(event_type: type[Event]) -> Event:

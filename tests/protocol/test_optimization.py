@@ -10,8 +10,7 @@ from vss.coordinator.optimization import Optimization
 from vss.coordinator.service_log import ServiceLog
 from vss.documents.exclusions import exclusions_of
 from vss.errors import NotFoundError, VolumeError
-from vss.events import Event
-from vss.exclusion_events import FileNotInSnapshot
+from vss.events import Event, FileNotInSnapshot
 from vss.ports import Ports
 from vss.simulation import run
 

@@ -13,8 +13,7 @@ from vss.coordinator import Coordinator, Session, SnapshotAttributes, SnapshotCo
 from vss.documents import BackupComponents
 from vss.documents.xml import parse_backup_components, render_backup_components
 from vss.errors import BadStateError, DocumentError, NotFoundError, ProviderError, VssError
-from vss.events import Event
-from vss.handover_events import SnapshotsImported
+from vss.events import Event, SnapshotsImported
 from vss.hresult import HResult
 from vss.machines import SessionState
 from vss.ports import Ports

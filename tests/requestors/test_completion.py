@@ -13,9 +13,8 @@ from vss.coordinator.waiting import WaitingBackup
 from vss.documents import BackupComponents, BackupType
 from vss.documents.xml import parse_backup_components
 from vss.errors import BadStateError, InvalidArgumentError, NotFoundError, WriterError
-from vss.events import SessionReleased
+from vss.events import BackupLeftWaiting, SessionReleased, WaitingBackupEnded, WaitingBackupTaken
 from vss.exit_codes import ExitCode
-from vss.handover_events import BackupLeftWaiting, WaitingBackupEnded, WaitingBackupTaken
 from vss.hresult import HResult
 from vss.machines import WriterState
 from vss_requestors.backup import BackupRequestor

@@ -20,7 +20,7 @@ from vss.documents import (
 )
 from vss.documents.xml import parse_writer_metadata
 from vss.errors import InvalidArgumentError, UnknownVariableError
-from vss.exclusion_events import FileNotBackedUp
+from vss.events import FileNotBackedUp
 from vss.exit_codes import ExitCode
 from vss.roles.machine_settings import MachineSettings, settings_of
 from vss_requestors.backup import BackupRequestor

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from vss.check_events import QueuedWriteEnded, WriteQueued
 from vss.errors import (
     BadStateError,
     FlushWritesTimeoutError,
@@ -17,7 +16,7 @@ from vss.errors import (
     VolumeError,
     VolumeWriteError,
 )
-from vss.events import Event, HoldLost, WritesHeld, WritesReleased
+from vss.events import Event, HoldLost, QueuedWriteEnded, WriteQueued, WritesHeld, WritesReleased
 from vss.ports import NANOSECONDS, Ports
 from vss.simulation import Simulation, run
 from vss.volumes import Latency, WriteGate

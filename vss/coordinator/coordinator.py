@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vss.check_events import CreationLockFreed, CreationLockTaken
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.contexts import SnapshotContext
 from vss.coordinator.limits import Limits
@@ -26,7 +25,7 @@ from vss.coordinator.transactions import TransactionManager
 from vss.coordinator.waiting import WaitingBackups
 from vss.coordinator.writer_status import StatusBoard
 from vss.errors import AlreadyExistsError, NotFoundError, SetInProgressError
-from vss.events import PluginProblem
+from vss.events import CreationLockFreed, CreationLockTaken, PluginProblem
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.ports import Ports

@@ -12,7 +12,7 @@ from vss.coordinator.contexts import SnapshotAttributes
 from vss.coordinator.creation import SnapshotSetCreation
 from vss.coordinator.session_core import SessionCore
 from vss.coordinator.waiting import WaitingBackup
-from vss.handover_events import SnapshotsImported, WaitingBackupTaken
+from vss.events import SnapshotsImported, WaitingBackupTaken
 from vss.machines import SessionCall, WriterState
 from vss.roles.provider import ImportResult
 

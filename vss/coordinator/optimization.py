@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from vss.coordinator.service_log import ServiceLog
 from vss.documents.exclusions import FileExclusion, exclusion_of
 from vss.errors import VssError
-from vss.exclusion_events import FileNotInSnapshot
+from vss.events import FileNotInSnapshot
 from vss.ports import Ports
 from vss.roles.volume import FileSystem
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from vss.check_events import ProviderAnswered
 from vss.coordinator.calls import Call, Caller, Outcome
 from vss.coordinator.contexts import SnapshotAttributes
 from vss.coordinator.service_log import KERNEL, ServiceLog
@@ -23,7 +22,7 @@ from vss.errors import (
     VolumeNotSupportedError,
     VssError,
 )
-from vss.events import ProviderCalled, ProviderFailed
+from vss.events import ProviderAnswered, ProviderCalled, ProviderFailed
 from vss.hresult import PROVIDER_FAILURES, HResult
 from vss.ids import GUID_NULL, Guid
 from vss.machines import ProviderMachine, ProviderPhase

@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from vss.check_events import BackupStateSet, ComponentReported
 from vss.coordinator.components_editor import ComponentKey, add_components, change_component
 from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext, check_attributes
 from vss.coordinator.creation import SnapshotInCreation, SnapshotSetCreation
@@ -27,7 +26,7 @@ from vss.coordinator.snapshot_calls import SnapshotCalls
 from vss.documents import BackupComponents, BackupType, ComponentType, SelectedComponent, WriterComponents
 from vss.documents.exclusions import FileExclusion, exclusions_of
 from vss.errors import InvalidArgumentError, NotFoundError, ProviderError, VolumeNotSupportedError
-from vss.events import ComponentAdded, SessionStarted, SnapshotSetStarted, VolumeAddedToSet
+from vss.events import BackupStateSet, ComponentAdded, ComponentReported, SessionStarted, SnapshotSetStarted, VolumeAddedToSet
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.machines import SessionCall, SessionState, WriterEvent, WriterState

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vss.check_events import SessionLost, WriterStatusGathered
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.components_editor import rebind_writer, replace_writer
 from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
@@ -35,7 +34,7 @@ from vss.documents import (
 )
 from vss.documents.xml import render_backup_components, render_writer_metadata
 from vss.errors import BadStateError, DocumentError, NotFoundError
-from vss.events import Event, PluginProblem, SessionReleased, WriterIdentified
+from vss.events import Event, PluginProblem, SessionLost, SessionReleased, WriterIdentified, WriterStatusGathered
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.machines import SessionCall, SessionMachine, SessionState, WriterEvent, WriterState

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vss.check_events import SnapshotSetBroken
 from vss.coordinator.contexts import SnapshotAttributes
 from vss.coordinator.fault_points import passes
 from vss.coordinator.session_core import SessionCore
 from vss.coordinator.snapshots import Deletion
 from vss.errors import BadStateError, InvalidArgumentError, UnsupportedError
+from vss.events import SnapshotSetBroken
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.machines import SessionCall

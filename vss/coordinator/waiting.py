@@ -22,8 +22,7 @@ from vss.coordinator.participant import Participant
 from vss.documents import BackupComponents, BackupType, RestoreType, WriterComponents
 from vss.documents.xml import render_backup_components
 from vss.errors import BadStateError
-from vss.events import SessionReleased
-from vss.handover_events import BackupLeftWaiting, WaitingBackupEnded
+from vss.events import BackupLeftWaiting, SessionReleased, WaitingBackupEnded
 from vss.ids import Guid
 from vss.machines import WriterEvent
 from vss.roles.volume import FileSystem

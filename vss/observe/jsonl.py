@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-import vss.check_events
-import vss.exclusion_events
-import vss.handover_events  # noqa: F401 - the classes of all three are found among the subclasses
 from vss.errors import DocumentError
 from vss.events import Event, Record
 

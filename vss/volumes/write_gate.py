@@ -19,9 +19,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from vss.check_events import QueuedWriteEnded, WriteQueued
 from vss.errors import BadStateError, FlushWritesTimeoutError, HoldWritesTimeoutError, InvalidArgumentError, VssError
-from vss.events import HoldLost, VolumeFlushed, WritesHeld, WritesReleased
+from vss.events import HoldLost, QueuedWriteEnded, VolumeFlushed, WriteQueued, WritesHeld, WritesReleased
 from vss.ports import NANOSECONDS, Ports, no_faults
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vss.check_events import QueuedWriteEnded, WriteQueued
+from vss.events import QueuedWriteEnded, WriteQueued
 from vss.simulation.invariants.history import Hold, WriterStep, WriterStory
 from vss.simulation.invariants.judging import Case, Found, Kind, LacksEvidenceError, Need, invariant
 from vss.simulation.invariants.writer_table import check_steps

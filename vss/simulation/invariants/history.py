@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vss import check_events, events, handover_events
+from vss import events
 from vss.events import Event, Record
 
 STAYS = 0x08 | 0x20
@@ -238,7 +238,7 @@ def _session_released(history: History, record: Record, event: events.SessionRel
     story.released, story.released_ns = record.sequence, record.instant_ns
 
 
-def _type_set(history: History, record: Record, event: check_events.BackupStateSet) -> None:
+def _type_set(history: History, record: Record, event: events.BackupStateSet) -> None:
     history.session(event.session_id).backup_type = event.backup_type
 
 
@@ -246,12 +246,12 @@ def _component_added(history: History, record: Record, event: events.ComponentAd
     history.session(event.session_id).components.append((event.instance_id, event.component))
 
 
-def _component_reported(history: History, record: Record, event: check_events.ComponentReported) -> None:
+def _component_reported(history: History, record: Record, event: events.ComponentReported) -> None:
     reported = (record.sequence, event.instance_id, event.component, event.succeeded)
     history.session(event.session_id).reports.append(reported)
 
 
-def _status_gathered(history: History, record: Record, event: check_events.WriterStatusGathered) -> None:
+def _status_gathered(history: History, record: Record, event: events.WriterStatusGathered) -> None:
     history.session(event.session_id).statuses.append((record.sequence, event.after, event.failed))
 
 
@@ -260,7 +260,7 @@ def _handed_over(history: History, record: Record, event: Any) -> None:
 
 
 def _lock(history: History, record: Record, event: Any) -> None:
-    history.locks.append((record.sequence, event.session_id, type(event) is check_events.CreationLockTaken))
+    history.locks.append((record.sequence, event.session_id, type(event) is events.CreationLockTaken))
 
 
 def _identified(history: History, record: Record, event: events.WriterIdentified) -> None:
@@ -351,15 +351,15 @@ _HOW: dict[type[Event], str] = {
 _HANDLERS: dict[type[Event], Callable[[History, Record, Any], None]] = {
     events.SessionStarted: _session_started,
     events.SessionReleased: _session_released,
-    check_events.BackupStateSet: _type_set,
+    events.BackupStateSet: _type_set,
     events.ComponentAdded: _component_added,
-    check_events.ComponentReported: _component_reported,
-    check_events.WriterStatusGathered: _status_gathered,
-    handover_events.BackupLeftWaiting: _handed_over,
-    handover_events.WaitingBackupTaken: _handed_over,
-    check_events.CreationLockTaken: _lock,
-    check_events.CreationLockFreed: _lock,
-    check_events.SessionLost: _lock,  # the lock dies with the service
+    events.ComponentReported: _component_reported,
+    events.WriterStatusGathered: _status_gathered,
+    events.BackupLeftWaiting: _handed_over,
+    events.WaitingBackupTaken: _handed_over,
+    events.CreationLockTaken: _lock,
+    events.CreationLockFreed: _lock,
+    events.SessionLost: _lock,  # the lock dies with the service
     events.WriterIdentified: _identified,
     events.WriterCalled: _writer_called,
     events.WriterAnswered: _writer_ended,
@@ -373,7 +373,7 @@ _HANDLERS: dict[type[Event], Callable[[History, Record, Any], None]] = {
     events.SnapshotSetStarted: _set_started,
     events.VolumeAddedToSet: _volume_added,
     events.ProviderCalled: _provider_called,
-    check_events.ProviderAnswered: _provider_ended,
+    events.ProviderAnswered: _provider_ended,
     events.ProviderFailed: _provider_ended,
     events.FreezeWindowOpened: _window,
     events.FreezeWindowClosed: _window,

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from vss import check_events as check
 from vss import events
+from vss import events as check
 from vss.events import Event
 from vss.simulation.invariants.model_state import PHASES, State
 from vss.simulation.invariants.protocol_model import START, step

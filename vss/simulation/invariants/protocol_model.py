@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from vss import check_events, events, handover_events
+from vss import events
 from vss.events import Event, Record
 from vss.simulation.invariants.model_state import PHASES, ProviderModel, SetModel, State, WriterModel
 
@@ -86,7 +86,7 @@ def _session_released(state: State, event: events.SessionReleased) -> Answer:
     return replace(state, sessions=sessions, writers=writers, sets=sets)
 
 
-def _session_lost(state: State, event: check_events.SessionLost) -> Answer:
+def _session_lost(state: State, event: events.SessionLost) -> Answer:
     """The service died with it: what it began is nobody's any more."""
     sessions = {key: kind for key, kind in state.sessions.items() if key != event.session_id}
     writers = {key: each for key, each in state.writers.items() if key[0] != event.session_id}
@@ -104,11 +104,11 @@ def _identified(state: State, event: events.WriterIdentified) -> Answer:
     return replace(state, writers={**state.writers, key: WriterModel(event.level or LEVELS[0])})
 
 
-def _lock_taken(state: State, event: check_events.CreationLockTaken) -> Answer:
+def _lock_taken(state: State, event: events.CreationLockTaken) -> Answer:
     return f"session {state.lock} creates a set" if state.lock else replace(state, lock=event.session_id)
 
 
-def _lock_freed(state: State, event: check_events.CreationLockFreed) -> Answer:
+def _lock_freed(state: State, event: events.CreationLockFreed) -> Answer:
     made = state.set_of(event.session_id)
     if state.lock != event.session_id:
         return "the session does not have the creation lock"
@@ -231,7 +231,7 @@ def _provider_answered(state: State, event: Any) -> Answer:
     provider = made.provider(event.provider)
     if provider.busy != event.step:
         return f"provider {event.provider} is not in {event.step}"
-    is_good = type(event) is check_events.ProviderAnswered
+    is_good = type(event) is events.ProviderAnswered
     done = PHASES.index(event.step) + 1 if is_good and event.step in PHASES else provider.done
     changed = made.with_provider(event.provider, replace(provider, busy="", done=max(done, provider.done)))
     is_spoiled = made.is_spoiled or (not is_good and event.step != "begin_prepare")
@@ -342,7 +342,7 @@ def _truncated(state: State, event: events.LogsTruncated) -> Answer:
     return state if is_told or not event.removed_count else "logs go only while a writer handles BackupComplete"
 
 
-def _handed_over(state: State, event: handover_events.WaitingBackupTaken) -> Answer:
+def _handed_over(state: State, event: events.WaitingBackupTaken) -> Answer:
     return replace(state, is_handed_over=True)
 
 
@@ -363,9 +363,9 @@ _RULES: Mapping[type[Event], Callable[[State, Any], Answer]] = {
     events.SessionStarted: _session_started,
     events.SessionReleased: _session_released,
     events.WriterIdentified: _identified,
-    check_events.CreationLockTaken: _lock_taken,
-    check_events.CreationLockFreed: _lock_freed,
-    check_events.SessionLost: _session_lost,
+    events.CreationLockTaken: _lock_taken,
+    events.CreationLockFreed: _lock_freed,
+    events.SessionLost: _session_lost,
     events.SnapshotSetStarted: _set_started,
     events.VolumeAddedToSet: _volume_added,
     events.FreezeWindowOpened: _window_opened,
@@ -376,7 +376,7 @@ _RULES: Mapping[type[Event], Callable[[State, Any], Answer]] = {
     events.HoldLost: _let_go,
     events.VolumeLost: _let_go,
     events.ProviderCalled: _provider_called,
-    check_events.ProviderAnswered: _provider_answered,
+    events.ProviderAnswered: _provider_answered,
     events.ProviderFailed: _provider_answered,
     events.SnapshotCommitted: _committed,
     events.SnapshotSetCreated: _created,
@@ -386,5 +386,5 @@ _RULES: Mapping[type[Event], Callable[[State, Any], Answer]] = {
     events.WriterVetoed: _writer_failed,
     events.WriterTimedOut: _writer_failed,
     events.LogsTruncated: _truncated,
-    handover_events.WaitingBackupTaken: _handed_over,
+    events.WaitingBackupTaken: _handed_over,
 }

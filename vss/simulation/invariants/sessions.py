@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vss.check_events import SnapshotSetBroken
 from vss.events import (
     ApplicationLogged,
     FaultFired,
     HoldLost,
     ProviderFailed,
     SnapshotDeleted,
+    SnapshotSetBroken,
     SnapshotSetStarted,
     WriterAnswered,
 )

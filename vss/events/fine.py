@@ -1,12 +1,11 @@
-"""Events in finer steps than people read: what the checker of a run needs beside ``vss.events``.
+"""Events in finer steps than people read: what the checker of a run needs beside the others.
 
-Same rules as there: frozen, past tense, emitted once where the fact happens. Kept apart so that the list of events that
-console and timeline tell stays readable. Imports only the base class.
+Kept apart so that the list of events that console and timeline tell stays readable.
 """
 
 from __future__ import annotations
 
-from vss.events import Event
+from vss.events.base import Event
 
 
 class BackupStateSet(Event, frozen=True, kw_only=True):
