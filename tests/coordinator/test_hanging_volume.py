@@ -11,7 +11,7 @@ from vss.coordinator import Limits
 from vss.coordinator.calls import Caller
 from vss.coordinator.windows import HoldWindow
 from vss.errors import HoldWritesTimeoutError, ProviderError, VolumeError, WindowError
-from vss.events import Event, SnapshotSetAborted, WritesReleased
+from vss.events import Event, ReleaseFailed, SnapshotSetAborted, WritesReleased
 from vss.ports import NANOSECONDS, Ports
 from vss.simulation import run
 from vss.testing import Scene, StubProvider, StubVolume, StubWriter
@@ -56,6 +56,9 @@ def test_a_release_that_hangs_fails_the_set_within_its_limit() -> None:
     assert ended_ns <= 2 * Limits().release_s * NANOSECONDS, "the release of the window, and the one of the abort"
     assert [each.volume for each in events if isinstance(each, WritesReleased)] == ["E:"]
     assert sum(isinstance(each, SnapshotSetAborted) for each in events) == 1
+    assert {(each.volume, each.hresult) for each in events if isinstance(each, ReleaseFailed)} == {
+        ("D:", "VSS_E_HOLD_WRITES_TIMEOUT (0x80042314)")
+    }
 
 
 def test_the_limit_of_a_release_is_named_in_its_error() -> None:

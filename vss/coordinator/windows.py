@@ -32,7 +32,7 @@ from vss.errors import (
     VssError,
     WindowError,
 )
-from vss.events import FreezeWindowClosed, FreezeWindowLost, FreezeWindowOpened
+from vss.events import FreezeWindowClosed, FreezeWindowLost, FreezeWindowOpened, ReleaseFailed
 from vss.ids import Guid
 from vss.machines import WriterEvent, WriterState
 from vss.ports import NANOSECONDS, Ports
@@ -259,15 +259,19 @@ class HoldWindow:
 
     def _lost(self, volume: Volume, error: BaseException) -> tuple[Volume, VssError]:
         """What a release that failed means. Nobody knows how long a volume held that did not answer: its window is lost."""
+        if isinstance(error, WindowError):
+            return volume, error  # told when the volume's own timer let go
         if isinstance(error, VssError):
-            return volume, error
-        if isinstance(error, DeadlineError):
-            return volume, HoldWritesTimeoutError(
+            found = error
+        elif isinstance(error, DeadlineError):
+            found = HoldWritesTimeoutError(
                 f"volume {volume.name} expected the release within {self._release_s:g} s, found no answer"
             )
-        told = VolumeError(f"volume {volume.name} did not release its writes: {type(error).__name__}: {error}")
-        told.__cause__ = error
-        return volume, told
+        else:
+            found = VolumeError(f"volume {volume.name} did not release its writes: {type(error).__name__}: {error}")
+            found.__cause__ = error
+        self._ports.emit(ReleaseFailed(volume=volume.name, hresult=str(found.hresult), message=found.message))
+        return volume, found
 
 
 def _told(volume: Volume, error: BaseException) -> BaseException:

@@ -67,6 +67,7 @@ from vss.events.store import (
 )
 from vss.events.volumes import (
     HoldLost,
+    ReleaseFailed,
     VolumeFlushed,
     VolumeLost,
     VolumeReplaced,
@@ -125,6 +126,7 @@ __all__ = [
     "QueuedWriteEnded",
     "Record",
     "RecoveryFinished",
+    "ReleaseFailed",
     "SessionLost",
     "SessionReleased",
     "SessionStarted",

@@ -29,6 +29,14 @@ class HoldLost(Event, frozen=True, kw_only=True):
     queued_count: int
 
 
+class ReleaseFailed(Event, frozen=True, kw_only=True):
+    """The coordinator could not let a volume's writes go, or does not know that it did; the volume's own timer will."""
+
+    volume: str
+    hresult: str
+    message: str
+
+
 class VolumeLost(Event, frozen=True, kw_only=True):
     volume: str
 

@@ -298,8 +298,6 @@ def _untrue_by(fault: Fault) -> tuple[str, ...]:
         return ("F8", "R8")
     if fault.effect in ("lie", "drop") and _role(fault) == "writer":
         return ("R8", "S6") if fault.site == "writer.backup_shutdown" else ("R8",)
-    if fault.site == "volume.release" and fault.effect == "fail":
-        return ("R8",)  # no event says that a release failed: the volume's own timer lets go, after the writers were thawed
     return _CONTENT_OF_MEDIA if _is_beyond_repair(fault) else ()
 
 

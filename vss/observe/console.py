@@ -114,6 +114,7 @@ _SENTENCES: dict[str, Callable[[Any], str]] = {
     "HoldLost": lambda e: f"{e.volume} let its writes go by itself after {duration(e.held_ns)}, {e.queued_count} were queued",
     "WriteQueued": lambda e: f"{e.volume} queued write {e.number} ({size(e.byte_count)})",
     "QueuedWriteEnded": lambda e: f"{e.volume}: queued write {e.number} {e.outcome}",
+    "ReleaseFailed": lambda e: f"{e.volume} could not be told to let its writes go: {e.message} [{e.hresult}]",
     "VolumeLost": lambda e: f"{e.volume} is lost",
     "VolumeReplaced": lambda e: f"{e.volume} replaced by an empty volume",
     "ProviderCalled": lambda e: f"provider {e.provider} called: {e.step}",

@@ -10,6 +10,7 @@ _BAD_NEWS = (
     events.WriterAborted,
     events.FreezeWindowLost,
     events.HoldLost,
+    events.ReleaseFailed,
     events.VolumeLost,
     events.ProviderFailed,
     events.SnapshotSetAborted,

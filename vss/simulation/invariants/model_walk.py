@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vss import events
-from vss import events as check
 from vss.events import Event
 from vss.simulation.invariants.model_state import PHASES, State
 from vss.simulation.invariants.protocol_model import START, step
@@ -56,7 +55,7 @@ def alphabet(writers: int, volumes: int) -> list[Event]:
     found: list[Event] = []
     for step_name in (*PHASES[1:], "abort"):
         found.append(events.ProviderCalled(provider=_PROVIDER, step=step_name, snapshot_set_id=_SET))
-        found.append(check.ProviderAnswered(provider=_PROVIDER, step=step_name, snapshot_set_id=_SET))
+        found.append(events.ProviderAnswered(provider=_PROVIDER, step=step_name, snapshot_set_id=_SET))
         found.append(
             events.ProviderFailed(provider=_PROVIDER, step=step_name, hresult="E_FAIL", message="no", snapshot_set_id=_SET)
         )
@@ -72,7 +71,7 @@ def alphabet(writers: int, volumes: int) -> list[Event]:
     found.append(events.FreezeWindowClosed(snapshot_set_id=_SET, duration_ns=0, limit_ns=1))
     found.append(events.SnapshotSetCreated(snapshot_set_id=_SET))
     found.append(events.SnapshotSetAborted(snapshot_set_id=_SET, cause="c", hresult="E_FAIL"))
-    found.append(check.CreationLockFreed(session_id=_SESSION))
+    found.append(events.CreationLockFreed(session_id=_SESSION))
     found.append(events.SessionReleased(session_id=_SESSION))
     return found
 
@@ -82,6 +81,7 @@ def _of_volume(name: str) -> list[Event]:
         events.WritesHeld(volume=name, limit_ns=1),
         events.WritesReleased(volume=name, held_ns=0, queued_count=0, queued_bytes=0),
         events.HoldLost(volume=name, held_ns=1, queued_count=0),
+        events.ReleaseFailed(volume=name, hresult="E_FAIL", message="no"),
     ]
 
 
@@ -95,11 +95,11 @@ def begun(writers: int, volumes: int) -> State:
         )
         for number in range(writers)
     ]
-    opening.append(check.CreationLockTaken(session_id=_SESSION))
+    opening.append(events.CreationLockTaken(session_id=_SESSION))
     opening.append(events.SnapshotSetStarted(session_id=_SESSION, snapshot_set_id=_SET))
     for number in range(volumes):
         opening.append(events.ProviderCalled(provider=_PROVIDER, step="begin_prepare", snapshot_set_id=_SET))
-        opening.append(check.ProviderAnswered(provider=_PROVIDER, step="begin_prepare", snapshot_set_id=_SET))
+        opening.append(events.ProviderAnswered(provider=_PROVIDER, step="begin_prepare", snapshot_set_id=_SET))
         opening.append(
             events.VolumeAddedToSet(snapshot_set_id=_SET, snapshot_id=f"S{number}", volume=f"V{number}", provider=_PROVIDER)
         )

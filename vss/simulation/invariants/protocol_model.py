@@ -182,6 +182,15 @@ def _let_go(state: State, event: Any) -> Answer:
     return state
 
 
+def _release_failed(state: State, event: events.ReleaseFailed) -> Answer:
+    """The volume lets its writes go by its own timer; the writers need not stay frozen for it, but the set is lost."""
+    found = _set_with(state, event.volume)
+    if found is None:
+        return state
+    set_id, made = found
+    return _with_set(state, set_id, replace(made, held=made.held - {event.volume}, is_spoiled=True))
+
+
 def _provider_called(state: State, event: events.ProviderCalled) -> Answer:
     made = state.sets.get(event.snapshot_set_id)
     if made is None:
@@ -374,6 +383,7 @@ _RULES: Mapping[type[Event], Callable[[State, Any], Answer]] = {
     events.WritesHeld: _held,
     events.WritesReleased: _let_go,
     events.HoldLost: _let_go,
+    events.ReleaseFailed: _release_failed,
     events.VolumeLost: _let_go,
     events.ProviderCalled: _provider_called,
     events.ProviderAnswered: _provider_answered,
