@@ -81,7 +81,7 @@ def sweep(
     clock = RealClock()
     with _crew(path, jobs, evidence=evidence) as crew:
         points = sweeping.selected(sweeping.points_of(crew), steps, sites)
-        report, _ = sweeping.sweep(crew, kind, points, sweeping.trials(kind, points, crew.explorer.scenario, all_visits, every))
+        report, _ = sweeping.sweep(crew, kind, points, sweeping.trials(kind, points, crew, all_visits, every))
         took_s = clock.now_ns() / 1e9
         if as_json:
             print_json("sweep", **_builtins(report))
@@ -249,6 +249,8 @@ def sweep_text(report: Report) -> str:
     lines = [f"{report.scenario}: {report.kind} faults", "", table(rows, headings), "", *coverage_lines(report.coverage)]
     if report.not_tabled:
         lines.append(f"sites that the table does not have, left out: {', '.join(report.not_tabled)}")
+    if report.known:
+        lines.append(f"{report.known} runs are the same whether the fault strikes once or always: done once")
     return "\n".join([*lines, f"{report.runs} runs, {report.violations} with violations; digest {report.digest}"])
 
 

@@ -19,6 +19,7 @@ from vss.simulation.fault_site_kinds import FaultSite, Passage
 from vss.simulation.fault_sites import SITE_BY_NAME
 
 _PASSING = ("session", "snapshot", "offset", "percent", "nth", "after")
+_ALWAYS, _FIRST = "times=always", "when=nth:1"
 _GUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-")
 _SPECIAL = re.compile(r"[,*?\[\]\"'#]")
 
@@ -46,12 +47,18 @@ class Point(msgspec.Struct, frozen=True):
     def fault(self, effect: str, nth: int | None) -> tuple[str, str]:
         """Return the step and the line of a fault here: at the ``nth`` visit, or (None) at every one until the step ends."""
         when = [f'when="{key}:{value}"' if " " in value else f"when={key}:{value}" for key, value in self.selectors]
-        how_often = ["times=always"] if nth is None else [f"when=nth:{nth}"]
+        how_often = [_ALWAYS] if nth is None else [f"when=nth:{nth}"]
         return self.step, " ".join(["fault", self.site, *when, *how_often, effect])
 
     def __str__(self) -> str:
         told = ",".join(f"{key}={value}" for key, value in self.selectors)
         return f"{self.step}: {self.site}[{told}]"
+
+
+def always_instead(fault: tuple[str, str]) -> tuple[str, str] | None:
+    """Return the fault at every visit where ``fault``, made by a point, strikes the first; None where it strikes another."""
+    step, line = fault
+    return (step, line.replace(f" {_FIRST} ", f" {_ALWAYS} ", 1)) if f" {_FIRST} " in line else None
 
 
 class Track:

@@ -19,17 +19,16 @@ import msgspec
 from vss.errors import ConfigurationError, NotFoundError
 from vss.exploration.coverage import Coverage, coverage_of
 from vss.exploration.points import Point, clean_run, is_medium
+from vss.exploration.power import power_trials, survey
 from vss.exploration.trials import Finding, Trial, TrialResult, note_findings
 from vss.exploration.workers import Crew
-from vss.scenarios import Scenario
 from vss.simulation.fault_site_kinds import Passage
 from vss.simulation.fault_sites import FAULT_SITES, EffectForm, applicable_effects
-from vss.simulation.fault_words import EFFECT_WORDS, Visibility
+from vss.simulation.fault_words import EFFECT_WORDS
 
 UNSTRUCK_STEPS = ("heal", "again", "check", "fresh")
 """Steps that are there to show that all is well after a fault: no fault is put there."""
 PAIR_EFFECTS = ("fail", "fail-after", "hang", "lie", "crash", "drop", "late", "torn", "lose")
-POWER_VISITS_MAX = 24
 _CRASH_RESTARTS = ("", " restart=0s")
 
 
@@ -64,6 +63,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         kind: "single", "pairs", "crash" or "power-loss".
         scenario: its title.
         runs: trials done.
+        known: trials that were not run, since the one before each is the same run.
         violations: trials with at least one violation.
         findings: kinds of violations, in order of first appearance.
         cells: by site, in the order of the table of sites.
@@ -75,6 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     scenario: str
     runs: int
+    known: int
     violations: int
     findings: tuple[Finding, ...]
     cells: tuple[Cell, ...]
@@ -158,23 +159,6 @@ def pair_trials(points: Sequence[Point], seed: int) -> Iterator[tuple[str, Effec
         yield site, form, Trial(seed=seed, faults=(first, second))
 
 
-def power_trials(points: Sequence[Point], seed: int, *, all_visits: bool = False) -> Iterator[tuple[str, EffectForm, Trial]]:
-    """Yield a failure of power at every visit of every site where something that outlives a crash is written.
-
-    Twice each: what was not flushed is lost, or it survives. Of points with many visits every ``POWER_VISITS_MAX``-th part.
-    """
-    for point in points:
-        if point.known is None or not point.known.is_durable:
-            continue
-        stride = 1 if all_visits else max(1, point.visits // POWER_VISITS_MAX)
-        for nth in range(1, point.visits + 1, stride):
-            step, line = point.fault("", nth)
-            for unsynced in ("lost", "kept"):
-                form = EffectForm(f"unsynced={unsynced}", Visibility.ABSENT)
-                place = f"during={step} {line.removeprefix('fault ').strip()} {form.text}"
-                yield point.site, form, Trial(seed=seed, power_fails=place)
-
-
 def selected(points: Sequence[Point], steps: Sequence[str], sites: Sequence[str]) -> list[Point]:
     """Return the points of some steps and sites; nothing named means all.
 
@@ -194,9 +178,10 @@ def selected(points: Sequence[Point], steps: Sequence[str], sites: Sequence[str]
 
 
 def trials(
-    kind: str, points: Sequence[Point], scenario: Scenario, all_visits: bool = False, every: int = 1
+    kind: str, points: Sequence[Point], crew: Crew, all_visits: bool = False, every: int = 1
 ) -> Iterator[tuple[str, EffectForm, Trial]]:
     """Yield the trials of one kind of sweep, or each ``every``-th of them."""
+    scenario = crew.explorer.scenario
     seed = scenario.seed
     match kind:
         case "single":
@@ -204,7 +189,7 @@ def trials(
         case "pairs":
             found = pair_trials(points, seed)
         case "power-loss":
-            found = power_trials(points, seed, all_visits=all_visits)
+            found = power_trials(points, survey(scenario, crew.registry), seed, all_visits=all_visits)
         case _:
             found = crash_trials(points, seed)
     return islice(found, 0, None, every)
@@ -242,7 +227,7 @@ class _Tally:
         self._struck: dict[str, dict[str, None]] = {}
         self._findings: dict[str, Finding] = {}
         self._coverage: dict[str, int] = {}
-        self._runs = self._violations = 0
+        self._runs = self._known = self._violations = 0
         self._digest = _Digest()
         self._not_tabled = tuple(dict.fromkeys(point.site for point in points if point.known is None))
         for point in points:
@@ -259,6 +244,7 @@ class _Tally:
         if "nth:" in line:
             self._struck.setdefault(site, {})[step + line.removesuffix(form.text)] = None
         self._runs += 1
+        self._known += result.is_known
         self._digest.add(result)
         for each in result.cells:
             self._coverage[each] = self._coverage.get(each, 0) + 1
@@ -275,6 +261,7 @@ class _Tally:
             kind=kind,
             scenario=title,
             runs=self._runs,
+            known=self._known,
             violations=self._violations,
             findings=tuple(self._findings.values()),
             cells=tuple(cell for cell in self._cells.values() if cell.runs or cell.visits),

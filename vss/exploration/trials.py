@@ -90,22 +90,26 @@ class TrialResult(msgspec.Struct, frozen=True, kw_only=True):
         outcome: "violated", "reported" (a struck step says so), "absorbed" (nobody notices), "not struck".
         endings: exit code of each step, -1 for a requestor that died.
         strikes: of each fault.
+        visits: of the place of each fault, while the fault was in force.
         picks: how many choices the schedule offered.
         answers: those taken, where asked for: a violation's only.
         cells: what was reached.
         virtual_ns: length of the run.
         digest: of its records.
+        is_known: it was not run: the trial before it is the same run.
     """
 
     violations: tuple[Violation, ...] = ()
     outcome: str
     endings: tuple[tuple[str, int], ...] = ()
     strikes: tuple[int, ...] = ()
+    visits: tuple[int, ...] = ()
     picks: int = 0
     answers: tuple[int, ...] = ()
     cells: tuple[str, ...] = ()
     virtual_ns: int = 0
     digest: str = ""
+    is_known: bool = False
 
 
 class Explorer:
@@ -152,7 +156,8 @@ class Explorer:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a run that ends by any exception is what a trial looks for
             return _broken(error, str(error))
         violations = tuple(judge(scenario_of(self.scenario, trial), clean, outcome))
-        strikes = tuple(each.strikes for each in outcome.faults[len(self.scenario.faults) :])
+        reports = outcome.faults[len(self.scenario.faults) :]
+        strikes = tuple(each.strikes for each in reports)
         endings = _endings(outcome)
         has_failed = any(step.error == KILLED for step in outcome.steps)
         if violations:
@@ -166,6 +171,7 @@ class Explorer:
             outcome=word,
             endings=endings,
             strikes=strikes,
+            visits=tuple(each.visits for each in reports),
             picks=0 if recorded is None else len(recorded.answers),
             answers=tuple(recorded.answers) if recorded is not None and violations else (),
             cells=cells_of(outcome, word) if with_cells else (),

@@ -7,6 +7,7 @@ trials, whoever did them and whenever.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -14,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from vss.exploration.points import always_instead
 from vss.exploration.trials import Explorer, Trial, TrialResult
 from vss.plugins import plugin_host
 from vss.plugins.registry import Registry
@@ -60,7 +62,19 @@ class InlineExecutor:
 def do_batch(request: bytes) -> bytes:
     """Do the trials of an encoded batch with the plugins of this process; return their encoded results."""
     batch = msgspec.json.decode(request, type=Batch)
-    return _done(_explorer(batch.text, batch.source, batch.evidence), batch)
+    explorer = _explorer(batch.text, batch.source, batch.evidence)
+    gc.disable()
+    try:
+        return _done(explorer, batch)
+    finally:
+        gc.collect()
+        _freeze()
+
+
+@lru_cache(maxsize=1)
+def _freeze() -> None:
+    """What the first batch leaves is the program: looking through it after every batch costs more than what is found."""
+    gc.freeze()
 
 
 @lru_cache(maxsize=4)
@@ -69,7 +83,27 @@ def _explorer(text: str, source: str, evidence: EvidenceLevel) -> Explorer:
 
 
 def _done(explorer: Explorer, batch: Batch) -> bytes:
-    return msgspec.json.encode([explorer.run(trial, with_cells=batch.with_cells) for trial in batch.trials])
+    results: list[TrialResult] = []
+    before: Trial | None = None
+    for trial in batch.trials:
+        if before is not None and _is_the_same(before, results[-1], trial):
+            results.append(msgspec.structs.replace(results[-1], is_known=True))
+        else:
+            results.append(explorer.run(trial, with_cells=batch.with_cells))
+        before = trial
+    return msgspec.json.encode(results)
+
+
+def _is_the_same(before: Trial, result: TrialResult, trial: Trial) -> bool:
+    """Whether ``trial`` must run as the one before it did.
+
+    A fault that strikes the first visit of a place, in a run that passes the place once, is the fault that strikes there
+    always: up to that visit the two runs are one, at it the same happens, and no other visit tells them apart.
+    """
+    if result.visits != (1,) or result.strikes != (1,):
+        return False
+    always = always_instead(before.faults[0])
+    return always is not None and msgspec.structs.replace(before, faults=(always,)) == trial
 
 
 class Crew:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,10 +49,17 @@ class ScenarioFaults(FaultPlan):
             self._steps.remove(scope)
         super().leave(scope)
 
-    async def __call__(self, site: str, work: Work, **selectors: str) -> Any:
+    def __call__(self, site: str, work: Work, **selectors: str) -> Coroutine[Any, Any, Any]:
         """Run ``work`` as the faults in force say for this visit of ``site``."""
+        if self._watch is None:
+            return super().__call__(site, work, **selectors)
+        return self._shown(super().__call__, site, work, selectors)
+
+    async def _shown(
+        self, pass_site: Callable[..., Awaitable[Any]], site: str, work: Work, selectors: Mapping[str, str]
+    ) -> Any:
         self._show_visit(site, selectors)
-        return await super().__call__(site, work, **selectors)
+        return await pass_site(site, work, **selectors)
 
     def at(self, site: str, size: int = 0, **selectors: str) -> IoFault | None:
         """Return the fault that strikes this visit of a site passed by a plain call."""
@@ -68,6 +75,6 @@ class ScenarioFaults(FaultPlan):
     def report(self) -> tuple[FaultReport, ...]:
         """Return every fault and how often it struck, in the order of the file."""
         return tuple(
-            FaultReport(fault=str(fault), during=during, strikes=strikes)
-            for fault, during, strikes in zip(self.faults, self.scopes, self.strikes(), strict=True)
+            FaultReport(fault=str(fault), during=during, strikes=standing.strikes, visits=standing.visits)
+            for fault, during, standing in zip(self.faults, self.scopes, self._standings, strict=True)
         )

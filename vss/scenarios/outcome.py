@@ -53,11 +53,19 @@ class StepOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FaultReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault of the plan and how often it struck."""
+    """One fault of the plan and how often it struck.
+
+    Attributes:
+        fault: its line.
+        during: the step that it is confined to; "" for the whole run.
+        strikes: how often it struck.
+        visits: how often the run passed the place that it names.
+    """
 
     fault: str
     during: str
     strikes: int
+    visits: int = 0
 
 
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True):

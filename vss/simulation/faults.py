@@ -28,15 +28,16 @@ from vss.simulation.fault_grammar import Fault, parse_fault, parse_faults
 from vss.simulation.fault_plain import plain_fault
 from vss.simulation.fault_processes import COORDINATOR, REQUESTOR, PartOfWork, Processes, RoleCrashedError, Work, die
 from vss.simulation.fault_selection import PASSING, RunState, SiteVisit, Standing
-from vss.simulation.fault_site_kinds import DATA_EFFECTS, Answer, Passage
+from vss.simulation.fault_site_kinds import Passage
 from vss.simulation.fault_sites import SITE_BY_NAME
+from vss.simulation.fault_visits import actor_at, answers_bytes, has_own_process, is_for_data, is_plain
 from vss.simulation.fault_words import parse_duration, parse_size
 from vss.simulation.loop import SimulationLoop
 from vss.simulation.parts import ACTOR
 
-_CALLED_ROLES = ("writer", "provider")  # have a process of their own; at other sites the caller is the one who dies
 _HOSTS = {"service.writer_host": "writer:", "service.provider_host": "provider:"}
 _WORLD_SITES = tuple(site.name for site in SITE_BY_NAME.values() if site.passage is Passage.WORLD)
+_OWN_ACTORS = (COORDINATOR, REQUESTOR)
 _LETTING_GO = ("coord.release_session",)
 """Letting go of what a dead role had is no error, and no effect."""
 
@@ -101,6 +102,7 @@ class FaultPlan:
 
     def _reset(self) -> None:
         self._standings = [Standing(fault, scope) for fault, scope in zip(self.faults, self.scopes, strict=True)]
+        self._standings_at: dict[str, list[Standing]] = {}
         self._state = RunState()
         self._processes = Processes()
         self._processes.mourners.append(self._mourn)
@@ -162,7 +164,7 @@ class FaultPlan:
     async def __call__(self, site: str, work: Work, **selectors: str) -> Any:
         """Run ``work`` as the plan says for this visit of ``site``."""
         ports = self._world()
-        actor = _actor_at(site, selectors)
+        actor = actor_at(site, selectors)
         self._processes.note(actor)
         if self._isolates and self._processes.takes_doom():
             await die(_running_loop())
@@ -170,13 +172,13 @@ class FaultPlan:
         self._state.visit(site, selectors, now_ns, is_kept=self.records_visits)
         if self._has_world_faults and self._strike_world(site, selectors):
             await die(_running_loop())
-        is_called = _is_called(site)
+        is_called = has_own_process(site)
         if (is_called or actor == COORDINATOR) and self._processes.is_gone(actor, now_ns):
             if site in _LETTING_GO:
                 return None
             raise connection_lost(site, actor)
         striking = [] if not self.faults else self._striking(site, selectors, now_ns, holds_data=written_by(work) is not None)
-        if self._has_stale and _answers_bytes(site):
+        if self._has_stale and answers_bytes(site):
             is_stale = any(standing.fault.effect == "stale" for standing in striking)
             work = partial(self._effects.stale, site, selectors, is_stale, work)
         for standing in reversed(striking):
@@ -185,13 +187,12 @@ class FaultPlan:
             elif standing.fault.effect != "stale":
                 work = partial(self._effects.apply, standing.fault, site, actor, is_called, work)
         try:
-            return await self._as_actor(site, actor, is_called, work)
+            return await (self._as_actor(site, actor, work) if is_called or actor in _OWN_ACTORS else work())
         finally:
             self._effects.passed(site)
 
-    async def _as_actor(self, site: str, actor: str, is_called: bool, work: Work) -> Any:
-        is_service = actor == COORDINATOR and ACTOR.get() != COORDINATOR
-        if not (is_called or is_service or actor == REQUESTOR):
+    async def _as_actor(self, site: str, actor: str, work: Work) -> Any:
+        if actor == ACTOR.get() == COORDINATOR:
             return await work()
         if self._isolates and actor != REQUESTOR and isinstance(asyncio.get_running_loop(), SimulationLoop):
             return await self._processes.in_own_task(actor, site, work)
@@ -227,13 +228,13 @@ class FaultPlan:
         if not (self.records_visits or self._can_strike(site)):
             return None
         now_ns = self._now_ns()
-        is_kept = self.records_visits and _is_plain(site)
+        is_kept = self.records_visits and is_plain(site)
         self._state.visit(site, selectors, now_ns, size, is_kept=is_kept)
         if self._has_world_faults and self._strike_world(site, selectors):
             self._processes.doom()
             raise RoleCrashedError(f"dead at {site}")
         for standing in self._striking(site, selectors, now_ns, limit=1):
-            return self._io_fault(standing.fault, site, _actor_at(site, selectors))
+            return self._io_fault(standing.fault, site, actor_at(site, selectors))
         return None
 
     def _can_strike(self, site: str) -> bool:
@@ -279,16 +280,23 @@ class FaultPlan:
     ) -> list[Standing]:
         """Count the visit and return what strikes; damage to what is written needs the data at hand."""
         striking: list[Standing] = []
-        for standing in self._standings:
+        for standing in self._named(site):
             if limit is not None and len(striking) >= limit:
                 break
-            fault = standing.fault
-            if not holds_data and _is_for_data(fault, site):
+            if not holds_data and is_for_data(standing.fault, site):
                 continue
-            if fnmatchcase(site, fault.site) and self._strikes_now(standing, site, selectors, now_ns):
+            if self._strikes_now(standing, site, selectors, now_ns):
                 striking.append(standing)
                 self._tell(standing, site, selectors)
         return striking
+
+    def _named(self, site: str) -> list[Standing]:
+        """Return the faults that name ``site``; looked up once per run and name."""
+        found = self._standings_at.get(site)
+        if found is None:
+            found = [each for each in self._standings if fnmatchcase(site, each.fault.site)]
+            self._standings_at[site] = found
+        return found
 
     def _tell(self, standing: Standing, site: str, selectors: Mapping[str, str]) -> None:
         standing.strikes += 1
@@ -357,37 +365,6 @@ def _without_host(fault: Fault, selectors: Mapping[str, str]) -> Mapping[str, st
     """For the selectors that say which process of a host is meant, a visit says what the fault wants to hear."""
     meant = {key: value for key, value in fault.when if f"{key}:" in _HOSTS.values()}
     return {**selectors, **meant}
-
-
-def _is_called(site: str) -> bool:
-    return site.partition(".")[0] in _CALLED_ROLES
-
-
-def _is_plain(site: str) -> bool:
-    known = SITE_BY_NAME.get(site)
-    return known is None or known.passage is Passage.IO
-
-
-def _answers_bytes(site: str) -> bool:
-    known = SITE_BY_NAME.get(site)
-    return known is not None and known.answer is Answer.BYTES
-
-
-def _is_for_data(fault: Fault, site: str) -> bool:
-    known = SITE_BY_NAME.get(site)
-    return fault.effect in DATA_EFFECTS and known is not None and known.answer is Answer.NOTHING
-
-
-def _actor_at(site: str, selectors: Mapping[str, str]) -> str:
-    """Return who works at ``site``: the role called, the service, the requestor, or at media whoever the task works for."""
-    role = site.partition(".")[0]
-    if role in _CALLED_ROLES:
-        return f"{role}:{selectors[role]}" if role in selectors else role
-    if role == "restore":
-        return REQUESTOR
-    if role in (COORDINATOR, REQUESTOR):
-        return role
-    return ACTOR.get() or (REQUESTOR if role == "set" else role)
 
 
 __all__ = ["FaultPlan", "SiteVisit"]
