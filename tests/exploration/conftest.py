@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.exploration.scenarios import RACY, TINY
 from vss.exploration.sweep import shipped
 from vss.exploration.workers import Crew
 from vss.plugins import load
@@ -15,56 +16,6 @@ from vss.plugins.hookspecs import hookimpl
 from vss.plugins.loader import Candidate
 from vss.plugins.registry import Registrar, Registry
 from vss_writers.scripted.writer import make_scripted_writer
-
-RACY = """
-title = "Writers that disturb each other"
-[lab]
-template = "small"
-workloads = []
-volumes = [{ name = "D:", size = "2 MiB" }]
-[[lab.writers]]
-name = "A"
-kind = "racy"
-[lab.writers.options]
-name = "A"
-components = [{ name = "C", file_sets = [{ path = 'D:\\A' }] }]
-files = [{ path = 'D:\\A\\a.dat', size = "512 B", seed = 1 }]
-[[lab.writers]]
-name = "B"
-kind = "racy"
-[lab.writers.options]
-name = "B"
-components = [{ name = "C", file_sets = [{ path = 'D:\\B' }] }]
-files = [{ path = 'D:\\B\\b.dat', size = "512 B", seed = 2 }]
-[[method]]
-do = "backup"
-name = "backup"
-"""
-
-TINY = """
-title = "One writer, two backups"
-[lab]
-template = "small"
-workloads = []
-volumes = [{ name = "D:", size = "2 MiB" }]
-[[lab.writers]]
-name = "A"
-kind = "scripted"
-[lab.writers.options]
-name = "A"
-components = [{ name = "C", file_sets = [{ path = 'D:\\A' }] }]
-files = [{ path = 'D:\\A\\a.dat', size = "512 B", seed = 1 }]
-[[method]]
-do = "backup"
-name = "backup"
-[[method]]
-do = "sleep"
-name = "heal"
-duration = "2h"
-[[method]]
-do = "backup"
-name = "fresh"
-"""
 
 
 class RacyWriters:

@@ -23,7 +23,7 @@ def test_sites_points_and_effects_of_the_table_are_current(crew: Crew) -> None:
 
 def test_the_table_adds_up(tiny: Crew) -> None:
     points = [point for point in points_of(tiny) if point.site == "writer.freeze"]
-    report, _ = sweep(tiny, "single", points, trials("single", points, tiny.explorer.scenario, every=30))
+    report, _ = sweep(tiny, "single", points, trials("single", points, tiny, every=30))
 
     lines = sweep_table(report).splitlines()
 

@@ -410,7 +410,7 @@ def test_a_step_that_raises_what_it_must_not_is_an_outcome_too() -> None:
         ('do = "jump_clock"\nby = "2h"', "'2h' is no jump"),
         ('do = "fill"\npath = "D:\\\\x"\nleaving = "some"', "leaving: expected bytes or a size"),
         ('do = "limit_shadows"\nvolume = "D:"\nmaximum = "much"', "maximum: expected bytes or a size"),
-        ('do = "power_cut"\nunsynced = "lots"', "unsynced: expected one of kept, lost, found 'lots'"),
+        ('do = "power_cut"\nunsynced = "lots"', "unsynced: expected lost, kept, first:N"),
         ('do = "backup"\ntype = "FUL"', "did you mean 'FULL'"),
         ('do = "backup"\nprevious = "x"', "previous: no step is called 'x'"),
         ('do = "restore"\nof = ["backup"]', "of: no step is called 'backup'"),

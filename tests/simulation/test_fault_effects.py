@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -154,6 +155,57 @@ def test_a_hang_in_the_middle_keeps_what_was_taken_until_the_caller_gives_up() -
 
     for effect in ("hang=during", "hang holding=commit_lock", "hang=during step=1"):
         assert visit(f"writer.freeze {effect}", main)[0] == ["held"]
+
+
+@pytest.mark.parametrize("cancellations", [1, 2, 3])
+def test_work_that_hung_and_cleans_up_slowly_is_ended_by_every_further_cancellation(cancellations: int) -> None:
+    """Else it would be left half way, and its context managers be ended by the garbage collection."""
+
+    async def main(ports: Ports) -> list[str]:
+        seen: list[str] = []
+
+        async def work() -> None:
+            async with _noted("outer", seen):
+                try:
+                    await ports.clock.sleep(100)
+                finally:
+                    async with _noted("inner", seen):
+                        await ports.clock.sleep(3)
+
+        task = asyncio.create_task(ports.faults("writer.freeze", work))
+        await ports.clock.sleep(1)
+        for _ in range(cancellations):
+            task.cancel()
+            await ports.clock.sleep(1)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        return seen
+
+    inner = "inner ended" if cancellations == 1 else "inner cancelled"
+    assert visit("writer.freeze hang=during", main)[0] == [inner, "outer cancelled"]
+
+
+def test_work_that_is_given_up_before_it_comes_to_where_it_should_hang_does_not_hang() -> None:
+    async def main(ports: Ports) -> bool:
+        async def work() -> None:
+            await ports.clock.sleep(100)
+            await ports.clock.sleep(100)
+
+        task = await _given_up(ports, "writer.freeze", work)
+        await asyncio.wait([task], timeout=1)
+        return task.cancelled()
+
+    assert visit("writer.freeze hang=during step=2", main)[0] is True
+
+
+@asynccontextmanager
+async def _noted(name: str, seen: list[str]) -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncio.CancelledError:
+        seen.append(f"{name} cancelled")
+        raise
+    seen.append(f"{name} ended")
 
 
 def test_a_hang_at_the_end_does_the_work_first() -> None:

@@ -186,3 +186,58 @@ def test_the_live_content_is_always_among_the_states_and_durable_content_is_in_a
     assert live in found
     if "atomic" in steps:
         assert all("/set/c" in each for each in found)
+
+
+def test_what_is_unsynced_now_is_told_in_order_and_can_be_lost_one_by_one() -> None:
+    def work(files: RecordedFiles) -> None:
+        _write(files, "/set/a", DATA, sync=True)
+        file = files.open(Path("/set/old"), write=True)
+        file.pwrite(0, b"new")
+        file.truncate(2)
+        file.close()
+        files.rename(Path("/set/a"), Path("/set/b"))
+        files.remove(Path("/set/b"))
+        files.make_directory(Path("/set/deep"))
+
+    files = recorded(work)
+    told = files.unsynced()
+    assert [(each.medium, each.text, each.sectors) for each in told] == [
+        ("host", "name /set/a comes", 0),
+        ("host", "3 bytes at 0 of /set/old", 1),
+        ("host", "/set/old has 2 bytes", 0),
+        ("host", "name a becomes /set/b", 0),
+        ("host", "name /set/b goes", 0),
+        ("host", "name /set/deep comes", 0),
+    ]
+    numbers = [each.number for each in told]
+    assert numbers == sorted(set(numbers))
+
+    left = files.after_power_loss({numbers[0], numbers[2]}, {})
+    assert left.list_directory(Path("/set")) == ["a", "old"]
+    assert left.read_bytes(Path("/set/a")) == DATA
+    assert left.read_bytes(Path("/set/old")) == b"ol"
+    assert files.after_power_loss((), {}).list_directory(Path("/set")) == ["old"]
+    assert files.read_bytes(Path("/set/old")) == b"ne", "those who ask change nothing"
+
+
+def test_a_write_may_be_torn_and_bytes_of_a_removed_file_are_told_too() -> None:
+    def work(files: RecordedFiles) -> None:
+        _write(files, "/set/a", DATA, sync_name=True)
+        files.remove(Path("/set/a"))
+
+    files = recorded(work)
+    write, removal = files.unsynced()
+    assert write.text == f"{len(DATA)} bytes at 0 of a removed file"
+    assert write.sectors == 3
+    assert removal.text == "name /set/a goes"
+    left = files.after_power_loss({write.number}, {write.number: (0, 2)})
+    assert left.read_bytes(Path("/set/a")) == DATA[:512] + bytes(512) + DATA[1024:]
+
+
+def test_numbers_come_from_whoever_counts_over_several_media() -> None:
+    numbers = iter(range(7, 100, 7))
+    inner = MemoryFiles()
+    inner.make_directory(Path("/set"))
+    files = RecordedFiles(inner, ROOT, lambda: next(numbers))
+    _write(files, "/set/a", b"a")
+    assert [each.number for each in files.unsynced()] == [7, 14]

@@ -32,7 +32,7 @@ choices_option = click.option(
 )
 reboot_option = click.option("--reboot-after", default="", metavar="STEP", help="Cut the power for a minute after this step.")
 power_option = click.option(
-    "--power-fails", default="", metavar="PLACE", help="Power fails there: [during=STEP] SITE [when=…] [unsynced=lost|kept]."
+    "--power-fails", default="", metavar="PLACE", help="Power fails there: [during=STEP] SITE [when=…] [unsynced=FORM]."
 )
 SHIPPED = "shipped:"
 """Before the name of a scenario that comes with the program."""

@@ -2,8 +2,8 @@
 
 A candidate counts when the same violation comes (kind and name), whatever its words. Order of attempts: no schedule at all,
 fewer faults, each fault once instead of often and at a fixed visit instead of by chance, a simpler effect (an error before a
-crash before a silence), no restart of the machine; then the schedule: the tail cut off, spans set to zero, single numbers
-lowered. Each attempt is one run, and their number is bounded.
+crash before a silence), no restart of the machine, a plainer failure of power; then the schedule: the tail cut off, spans set
+to zero, single numbers lowered. Each attempt is one run, and their number is bounded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import msgspec
 from vss.errors import BadStateError
 from vss.exploration.schedules import schedule_text
 from vss.exploration.trials import Explorer, Trial, TrialResult, Violation
+from vss.scenarios.power import UNSYNCED
 from vss.simulation import Order
 from vss.simulation.fault_grammar import Fault, parse_fault
 from vss.simulation.fault_sites import effects_at
+from vss.simulation.survivors import Survivors
 
 MAX_RUNS = 600
 MAX_NTH = 8
@@ -76,6 +78,7 @@ class _Shrinker:
         for index in range(len(self._best.faults)):
             self._simplify(index)
         self._try(msgspec.structs.replace(self._best, reboot_after=""))
+        self._simplify_power()
         if self._best.order != Order.FIFO.value:
             self._shrink_schedule()
         deviations = sum(1 for each in self._answers() if each)
@@ -132,6 +135,11 @@ class _Shrinker:
             if self._try(msgspec.structs.replace(self._best, faults=faults)):
                 return
 
+    def _simplify_power(self) -> None:
+        """Let power fail in a plainer way: nothing or everything survives, nothing is torn, fewer effects are named."""
+        while any(self._try(msgspec.structs.replace(self._best, power_fails=each)) for each in _plainer(self._best)):
+            pass
+
     def _simpler_counts(self, fault: Fault) -> Iterator[str]:
         if fault.times == 1 and fault.probability >= 1.0:
             return
@@ -182,6 +190,22 @@ class _Shrinker:
             answers = self._answers()
             if position < len(answers) and answers[position] > 1:
                 self._try_answers([*answers[:position], 1, *answers[position + 1 :]])
+
+
+def _plainer(trial: Trial) -> Iterator[str]:
+    """Yield the place of the trial's failure of power with each form that is plainer than the one it has."""
+    place, has_form, text = trial.power_fails.rpartition(UNSYNCED)
+    if not has_form or text == "lost":
+        return
+    form = Survivors.parse(text)
+    plainer = [Survivors("lost"), Survivors("kept")] if str(form) != "kept" else [Survivors("lost")]
+    if form.torn:
+        plainer.append(dataclasses.replace(form, torn=""))
+    if form.way in ("only", "without") and len(form.numbers) > 1:
+        plainer += [
+            dataclasses.replace(form, numbers=tuple(other for other in form.numbers if other != each)) for each in form.numbers
+        ]
+    yield from (f"{place}{UNSYNCED}{each}" for each in plainer)
 
 
 def _line(fault: Fault, when: tuple[tuple[str, str], ...], effect: str) -> str:

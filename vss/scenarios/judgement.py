@@ -14,7 +14,8 @@ from vss.errors import InvariantError
 from vss.events import Record
 from vss.exit_codes import ExitCode
 from vss.lab import Lab
-from vss.scenarios.outcome import ExpectationReport, Shortfall, StepOutcome
+from vss.scenarios.outcome import ExpectationReport, FaultReport, Shortfall, StepOutcome
+from vss.scenarios.power import PowerFailure
 from vss.scenarios.scenario import Scenario
 from vss.simulation.invariants import EndState, Evidence, check
 from vss.simulation.invariants import Outcome as Reported
@@ -133,6 +134,16 @@ def unexpected_endings(scenario: Scenario, outcomes: Mapping[str, StepOutcome]) 
         for each in outcomes.values()
         if each.step not in spoken_of and (each.exit_code or each.error)
     ]
+
+
+def never_struck(scenario: Scenario, reports: Sequence[FaultReport], power: PowerFailure | None) -> list[Shortfall]:
+    """Return what the scenario injects and the run never reached, unless the scenario lets it rest."""
+    if scenario.lets_faults_rest:
+        return []
+    rested = [f"'{each.fault}' never struck" for each in reports[: len(scenario.faults)] if not each.strikes]
+    if power is not None and power.text and not power.has_happened:
+        rested.append(f"power never failed: the run did not reach '{power.text}'")
+    return [Shortfall(kind="expectation", name="faults", message=each) for each in rested]
 
 
 def judged_expectations(

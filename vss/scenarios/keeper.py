@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
+
 from vss.lab.configuration import VolumeTable, parse_size
 from vss.lab.stores import BeforeMount, MemoryKeeper
 from vss.ports import Ports
+from vss.simulation.survivors import UnsyncedEffect
 from vss.volumes import BlockStore, BlockVolume, FaultyStore, MemoryStore, PowerLossState
 from vss.volumes.fault_store import copy_of
 from vss.volumes.watched_store import Moment, WatchedStore
@@ -15,16 +18,20 @@ class ScenarioKeeper(MemoryKeeper):
 
     Args:
         knows_unsynced: whether power cuts may lose writes that were not flushed, at the price of a second copy in memory.
+        numbers: gives writes that were not flushed their place in the order of issue.
         moment: stamps what the stores note of their writes; where there is none they are not watched.
 
     Attributes:
         watched: the stores under the volumes, by name; empty where nobody watches.
     """
 
-    def __init__(self, *, knows_unsynced: bool = False, moment: Moment | None = None) -> None:
+    def __init__(
+        self, *, knows_unsynced: bool = False, numbers: Callable[[], int] | None = None, moment: Moment | None = None
+    ) -> None:
         """Begin with nothing."""
         super().__init__()
         self._knows_unsynced = knows_unsynced
+        self._numbers = numbers
         self._moment = moment
         self._below: dict[str, FaultyStore] = {}
         self._written: dict[str, set[int]] = {}
@@ -52,18 +59,34 @@ class ScenarioKeeper(MemoryKeeper):
         return self._put(table.name, store, set())
 
     def _put(self, name: str, store: BlockStore, written: set[int]) -> BlockStore:
-        self._below[name] = below = FaultyStore(store, records_writes=self._knows_unsynced)
+        self._below[name] = below = FaultyStore(store, records_writes=self._knows_unsynced, numbers=self._numbers)
         self._stores[name] = below
         if self._moment is not None:
             size = self.watched[name].region_bytes if name in self.watched else below.size_bytes
             self._stores[name] = self.watched[name] = WatchedStore(below, self._moment, region_bytes=size, written=written)
         return self._stores[name]
 
-    def cut_power(self, *, keeps_unsynced: bool) -> None:
-        """Put the disks into the state that a power cut leaves: what is still running goes on writing to nobody."""
-        nothing = PowerLossState(())
+    def unsynced(self) -> list[UnsyncedEffect]:
+        """Return the writes that a power cut may take, volume by volume."""
+        return [
+            UnsyncedEffect(each.number, name, f"{len(each.data)} bytes at {each.offset}", len(each.sectors()))
+            for name, store in self._below.items()
+            for each in store.unsynced
+        ]
+
+    def cut_power(self, survivors: Collection[int] | None, torn: Mapping[int, tuple[int, ...]]) -> None:
+        """Put the disks into the state that a power cut leaves: what is still running goes on writing to nobody.
+
+        Args:
+            survivors: numbers of the unsynced writes that are there afterwards; None for all.
+            torn: of which write only some sectors are.
+        """
         for name, store in self._below.items():
-            loses = self._knows_unsynced and not keeps_unsynced
-            left = store.after_power_loss(nothing) if loses else copy_of(store)
+            if survivors is None:
+                left = copy_of(store)
+            else:
+                writes = store.unsynced
+                kept = tuple(place for place, write in enumerate(writes) if write.number in survivors)
+                left = store.after_power_loss(PowerLossState(kept, torn.get(writes[kept[-1]].number) if kept else None))
             watched = self.watched.get(name)
             self._put(name, left, set() if watched is None else set(watched.image().blocks))

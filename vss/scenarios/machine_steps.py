@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from vss.errors import InvariantError, UnsupportedError
 from vss.lab.configuration import parse_size
 from vss.ports import NANOSECONDS
-from vss.scenarios.step import Step, check_duration, check_reference, check_value, check_word
+from vss.scenarios.step import Step, check_duration, check_reference, check_value
 from vss.simulation.fault_grammar import parse_duration
 from vss.simulation.fault_words import parse_jump
 from vss.simulation.ports import SimulatedClock
+from vss.simulation.survivors import Survivors
 
 if TYPE_CHECKING:
     from vss.scenarios.stage import Stage
 
-UNSYNCED = ("kept", "lost")
 _PIECE = bytes(64 << 10)
 
 
@@ -153,11 +153,17 @@ class Restart(Step, frozen=True, kw_only=True, tag="restart"):
 
 
 class PowerCut(Restart, frozen=True, kw_only=True, tag="power_cut"):
-    """The machine loses power and boots again. ``unsynced``: whether writes that were not flushed survive ("kept", "lost")."""
+    """The machine loses power and boots again. ``unsynced``: what survives of the effects that nobody made durable: "lost",
+    "kept", or another form of ``vss.simulation.survivors``."""
 
     unsynced: str = "lost"
 
     def check(self, names: Sequence[str], where: str) -> None:
         """Refuse an unknown word."""
         super().check(names, where)
-        check_word(self.unsynced, UNSYNCED, f"{where}: unsynced")
+        check_value(Survivors.parse, self.unsynced, where)
+
+    @property
+    def survivors(self) -> Survivors:
+        """What survives."""
+        return Survivors.parse(self.unsynced)

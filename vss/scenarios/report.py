@@ -21,6 +21,7 @@ BEFORE = 5
 """How many events are shown before the one that something is blamed on."""
 
 _BAD_NEWS_MAX = 4
+_UNSYNCED_MAX = 12
 
 
 def reproduce_line(outcome: Outcome, path: str, faults: Sequence[str] = ()) -> str:
@@ -82,6 +83,11 @@ def _step_lines(step: StepOutcome, records: Sequence[Record]) -> Iterator[str]:
     if step.error:
         code = f" [{step.hresult}]" if step.hresult else ""
         yield f"      {step.error}: {step.message}{code}"
+    lost = step.data.get("unsynced", []) if isinstance(step.data, dict) else []
+    for told in lost[:_UNSYNCED_MAX]:
+        yield f"      unsynced {told}"
+    if len(lost) > _UNSYNCED_MAX:
+        yield f"      … and {len(lost) - _UNSYNCED_MAX} more; --json has them all"
     bad = [each for each in step.records_of(records) if is_bad_news(each.event)]
     for record in bad[:_BAD_NEWS_MAX]:
         yield f"      {line(record)}"

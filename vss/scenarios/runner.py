@@ -8,10 +8,9 @@ a leak, an exception that nobody took.
 from __future__ import annotations
 
 import asyncio
-import copy
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -24,15 +23,15 @@ from vss.observe import Recorder
 from vss.plugins.registry import Registry
 from vss.ports import NANOSECONDS, Ports
 from vss.scenarios.faults import ScenarioFaults, Watch
-from vss.scenarios.judgement import LifeEnd, judge, judged_expectations, left_of, unexpected_endings
-from vss.scenarios.keeper import ScenarioKeeper
+from vss.scenarios.judgement import LifeEnd, judge, judged_expectations, left_of, never_struck, unexpected_endings
+from vss.scenarios.media import Media
 from vss.scenarios.observation import EvidenceLevel, Observation
 from vss.scenarios.outcome import Outcome, Shortfall, StepOutcome, digest_of
 from vss.scenarios.power import PowerFailure
 from vss.scenarios.scenario import Scenario
 from vss.scenarios.stage import Stage
 from vss.scenarios.steps import PowerCut, Restart, Step
-from vss.simulation import ChoiceSource, MemoryFiles, Order, Simulation, SimulationError, SimulationLoop
+from vss.simulation import ChoiceSource, Order, Simulation, SimulationError, SimulationLoop
 from vss.simulation.fault_grammar import Fault, parse_duration
 from vss.simulation.invariants import EndState
 from vss.simulation.parts import ACTOR
@@ -109,12 +108,14 @@ class _ScenarioRun:
         self._main: asyncio.Task[Any] | None = None
         self._under_way: dict[str, tuple[Step, StepOutcome]] = {}
         cuts = [step for step in scenario.method if isinstance(step, PowerCut)]
-        loses = any(step.unsynced == "lost" for step in cuts) or (power is not None and not power.keeps_unsynced)
-        self._files = MemoryFiles()
+        losses = [*(step.survivors for step in cuts), *([] if power is None else [power.survivors])]
         self._recorder = Recorder(lambda: self._now_ns)
         self._observation = Observation(self._records, lambda: self._now_ns, self._faults, evidence)
-        self._keeper = ScenarioKeeper(knows_unsynced=loses, moment=self._observation.moment if evidence == "full" else None)
-        self._observation.watch(self._keeper)
+        self._media = Media(
+            may_lose=not all(each.keeps_all for each in losses),
+            moment=self._observation.moment if evidence == "full" else None,
+        )
+        self._observation.watch(self._media.keeper)
         self._outcomes: dict[str, StepOutcome] = {}
         self._shortfalls: list[Shortfall] = []
         self._next = 0
@@ -145,7 +146,7 @@ class _ScenarioRun:
             simulation = Simulation(
                 self._life,
                 seed=seed_of_start(self._seed, self._lives),
-                files=self._files,
+                files=self._media.files,
                 emit=self._emit,
                 start_now_ns=self._off_at_ns,
                 start_wall_ns=round(self._scenario.lab.machine.start.timestamp()) * NANOSECONDS + self._off_at_ns,
@@ -208,8 +209,8 @@ class _ScenarioRun:
         self._main = None
 
     async def _live(self, ports: Ports) -> None:
-        lab = Lab(self._scenario.lab, ports, self._registry, self._keeper)
-        stage = Stage(lab, self._registry, self._files, self._outcomes, self._records, self._killed)
+        lab = Lab(self._scenario.lab, ports, self._registry, self._media.keeper)
+        stage = Stage(lab, self._registry, self._media.files, self._outcomes, self._records, self._killed)
         if self._lives == 1:
             await lab.create()
             self._has_booted = True
@@ -223,9 +224,10 @@ class _ScenarioRun:
             if not self._is_due(step):
                 continue
             if isinstance(step, Restart):
-                self._note(step, self._begin(step), None)
+                began = self._begin(step)
                 if isinstance(step, PowerCut):
-                    self._cut_power(step)
+                    self._cut_power(step, began)
+                self._note(step, began, None)
                 break
             await self._take(step, stage)
         for name in stage.background:
@@ -241,9 +243,9 @@ class _ScenarioRun:
         well = [each.step for each in self._outcomes.values() if not each.exit_code and not each.error]
         return all(name in well for name in step.needs) and not (step.unless and all(name in well for name in step.unless))
 
-    def _cut_power(self, step: PowerCut) -> None:
+    def _cut_power(self, step: PowerCut, began: StepOutcome) -> NoReturn:
         assert self._loop is not None
-        self._keeper.cut_power(keeps_unsynced=step.unsynced == "kept")
+        self._note(step, began, self._media.cut_power(step.survivors) or None)
         current = asyncio.current_task()
         for task in self._loop.tasks():
             if task is not current:
@@ -260,14 +262,13 @@ class _ScenarioRun:
         if self._watch is not None:
             self._watch(step, site, selectors)
         assert self._power is not None, "visits are noted for it"
-        if not self._power.happens_now(step, site, selectors):
+        if not self._power.happens_now(step, site, selectors, self._media.unsynced):
             return
         assert self._loop is not None
         assert self._main is not None
-        self._keeper.cut_power(keeps_unsynced=self._power.keeps_unsynced)
-        self._files = copy.deepcopy(self._files)  # what still runs writes to nobody
+        told = self._media.cut_power(self._power.survivors)
         for step_under_way, began in list(self._under_way.values()):
-            self._note(step_under_way, began, None, error=KILLED, message="power failed", exit_code=ExitCode.UNEXPECTED)
+            self._note(step_under_way, began, told or None, error=KILLED, message="power failed", exit_code=ExitCode.UNEXPECTED)
         self._is_off = True
         current = asyncio.current_task()
         for task in self._loop.tasks():
@@ -359,7 +360,7 @@ class _ScenarioRun:
             ended_ns=self._now_ns,
             **ending,
         )
-        self._observation.step_ended(step, ended, self._files)
+        self._observation.step_ended(step, ended, self._media.files)
 
     # -- judgement -------------------------------------------------------------------------------------------------------------
 
@@ -371,10 +372,7 @@ class _ScenarioRun:
         expected, unmet = judged_expectations(self._scenario, self._outcomes, self._recorder.records)
         self._shortfalls += unmet
         reports = self._faults.report()
-        if not self._scenario.lets_faults_rest:
-            for report in reports[: len(self._scenario.faults)]:
-                if not report.strikes:
-                    self._fail("expectation", "faults", f"'{report.fault}' never struck")
+        self._shortfalls += never_struck(self._scenario, reports, self._power)
         records = tuple(self._recorder.records)
         broken, not_judged = judge(self._life_ends, records, tuple(self._outcomes.values()))
         self._shortfalls += broken

@@ -116,6 +116,8 @@ class Effects:
             await part.run(parse_count(fault.parameter("step") or "1"))
         elif fault.argument == "after":
             await part.run(None)
+        if part.is_given_up:
+            raise asyncio.CancelledError
         try:
             return await _for_ever()
         except asyncio.CancelledError as error:

@@ -152,10 +152,15 @@ class Processes:
 
 
 class PartOfWork:
-    """A coroutine that is run in part, and what is left of it."""
+    """A coroutine that is run in part, and what is left of it.
+
+    Attributes:
+        is_given_up: a cancellation ended it before the part was done.
+    """
 
     def __init__(self, work: Work) -> None:
         """Nothing runs yet."""
+        self.is_given_up = False
         self._work = work
         self._left: Generator[Any, None, Any] | None = None
 
@@ -182,17 +187,26 @@ class PartOfWork:
                     waited = next(running)
         except StopIteration:
             return
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the role dies or hangs now; nobody hears of its error
+        except asyncio.CancelledError:
+            self.is_given_up = True
+            return
+        except Exception:  # noqa: BLE001 - the role dies or hangs now; nobody hears of its error
             return
 
     @types.coroutine
     def let_go(self, error: asyncio.CancelledError) -> Generator[Any, None, None]:
-        """Cancel what is left."""
+        """Cancel what is left and run it to its end; further cancellations reach it, too, so that nothing stays half way."""
         if self._left is None:
             return
         try:
-            yield self._left.throw(error)
-            yield from self._left
+            waited = self._left.throw(error)
+            while True:
+                try:
+                    yield waited
+                except asyncio.CancelledError as again:
+                    waited = self._left.throw(again)
+                else:
+                    waited = next(self._left)
         except (StopIteration, asyncio.CancelledError):
             return
 

@@ -8,79 +8,16 @@ whole or not at all. A state shows at most what a POSIX host may (Pillai et al.,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from vss.ports import HostFile, HostFiles, HostLock
+from vss.simulation.host_disk import Change, Cut, Disk, Entry, files_of, settle, told
 from vss.simulation.memory_files import MemoryFiles
 from vss.simulation.power_loss import PowerLossState, UnsyncedWrite, power_loss_states
-
-
-class _Entry(NamedTuple):
-    """A change of names: in directory ``directory`` ``name`` stands for node ``node`` now, None for nothing; a rename takes the
-    name ``old_name`` of ``old_directory`` away in the same moment."""
-
-    directory: int
-    name: str
-    node: int | None
-    old_directory: int = -1
-    old_name: str = ""
-
-
-class _Cut(NamedTuple):
-    """A file was cut or extended."""
-
-    size: int
-
-
-class _Change(NamedTuple):
-    """What happened to bytes: the file and the write or cut."""
-
-    node: int
-    effect: UnsyncedWrite | _Cut
-
-
-@dataclass(slots=True)
-class _Disk:
-    """Files by node number, directories as names; node 0 is the root."""
-
-    files: dict[int, bytes] = field(default_factory=dict)
-    directories: dict[int, dict[str, int]] = field(default_factory=lambda: {0: {}})
-
-    def copy(self) -> _Disk:
-        return _Disk(dict(self.files), {number: dict(names) for number, names in self.directories.items()})
-
-    def apply(self, change: _Change | _Entry, torn_sectors: tuple[int, ...] | None = None) -> None:
-        if isinstance(change, _Entry):
-            names = self.directories.setdefault(change.directory, {})
-            if change.node is None:
-                names.pop(change.name, None)
-            else:
-                names[change.name] = change.node
-            if change.old_directory >= 0:
-                self.directories.setdefault(change.old_directory, {}).pop(change.old_name, None)
-            return
-        content = bytearray(self.files.get(change.node, b""))
-        if isinstance(change.effect, _Cut):
-            content = content[: change.effect.size].ljust(change.effect.size, b"\0")
-        else:
-            sectors = change.effect.sectors()
-            kept = range(len(sectors)) if torn_sectors is None else torn_sectors
-            for number in kept:
-                offset, data = sectors[number]
-                content.extend(bytes(max(0, offset - len(content))))
-                content[offset : offset + len(data)] = data
-        self.files[change.node] = bytes(content)
-
-    def walk(self, path: PurePosixPath, directory: int = 0) -> Iterator[tuple[PurePosixPath, bytes | None]]:
-        for name, node in sorted(self.directories.get(directory, {}).items()):
-            if node in self.directories:
-                yield path / name, None
-                yield from self.walk(path / name, node)
-            else:
-                yield path / name, self.files.get(node, b"")
+from vss.simulation.survivors import UnsyncedEffect
 
 
 class HostState(NamedTuple):
@@ -102,13 +39,7 @@ class HostState(NamedTuple):
 
     def files(self) -> MemoryFiles:
         """Return the disk as the host finds it when it is switched on again."""
-        files = MemoryFiles()
-        for path, data in self.contents:
-            if data is None:
-                files.make_directory(Path(path))
-            else:
-                files.write_atomically(Path(path), data)
-        return files
+        return files_of(self.contents)
 
 
 class RecordedFiles:
@@ -118,14 +49,20 @@ class RecordedFiles:
     unknown to it.
     """
 
-    def __init__(self, inner: HostFiles, root: Path) -> None:
-        """Record the effects on ``inner``, of which ``root`` and what is below is taken up as it is."""
+    def __init__(self, inner: HostFiles, root: Path, numbers: Callable[[], int] | None = None) -> None:
+        """Record the effects on ``inner``, of which ``root`` and what is below is taken up as it is.
+
+        ``numbers`` gives effects their place in the order of issue where there are other media beside these.
+        """
         self._inner = inner
+        self._number = count(1).__next__ if numbers is None else numbers
         self._next_node = 1
-        self._live = _Disk()
-        self._events: list[_Change | _Entry | int | str] = []  # a number is a node that was synced, a text a mark
+        self._live = Disk()
+        self._events: list[Change | Entry | int | str] = []  # a number is a node that was synced, a text a mark
         self._take_up(root)
         self._durable = self._live.copy()
+        self._synced = self._live.copy()
+        self._unsynced: list[tuple[int, Change | Entry]] = []
         self.list_directory = inner.list_directory
         self.is_directory = inner.is_directory
         self.exists = inner.exists
@@ -159,10 +96,16 @@ class RecordedFiles:
         """Note that somebody was told: ``text`` is durable."""
         self._events.append(text)
 
-    def note(self, change: _Change | _Entry | int) -> None:
+    def note(self, change: Change | Entry | int) -> None:
         """Note an effect, or the node that was synced."""
         self._events.append(change)
-        if not isinstance(change, int):
+        if isinstance(change, int):
+            left = settle(self._synced, [each for _, each in self._unsynced], change)
+            still = {id(each) for each in left}
+            self._unsynced = [each for each in self._unsynced if id(each[1]) in still]
+            return
+        self._unsynced.append((self._number(), change))
+        if isinstance(change, Entry):
             self._live.apply(change)
 
     def _new_node(self) -> int:
@@ -180,7 +123,7 @@ class RecordedFiles:
         return node
 
     def _entry(self, path: Path, node: int | None) -> None:
-        self.note(_Entry(self._node_of(path.parent), path.name, node))
+        self.note(Entry(self._node_of(path.parent), path.name, node))
 
     # -- HostFiles -------------------------------------------------------------------------------------------------------------
 
@@ -197,10 +140,10 @@ class RecordedFiles:
         self._inner.write_atomically(path, data)
         node, directory = self._new_node(), self._node_of(path.parent)
         temporary = f".{path.name}.{node}.tmp"
-        self.note(_Entry(directory, temporary, node))
-        self.note(_Change(node, UnsyncedWrite(0, bytes(data))))
+        self.note(Entry(directory, temporary, node))
+        self.note(Change(node, UnsyncedWrite(0, bytes(data))))
         self.note(node)
-        self.note(_Entry(directory, path.name, node, directory, temporary))
+        self.note(Entry(directory, path.name, node, directory, temporary))
         self.note(directory)
 
     def make_directory(self, path: Path) -> None:
@@ -211,6 +154,7 @@ class RecordedFiles:
             node = self._new_node()
             self._live.directories[node] = {}
             self._durable.directories[node] = {}
+            self._synced.directories[node] = {}
             self._entry(each, node)
 
     def rename(self, source: Path, target: Path) -> None:
@@ -219,7 +163,7 @@ class RecordedFiles:
         if source != target:
             node = self._node_of(source)
             old = self._node_of(source.parent)
-            self.note(_Entry(self._node_of(target.parent), target.name, node, old, source.name))
+            self.note(Entry(self._node_of(target.parent), target.name, node, old, source.name))
 
     def remove(self, path: Path) -> None:
         """Remove a file or an empty directory."""
@@ -245,13 +189,27 @@ class RecordedFiles:
 
     # -- power loss ------------------------------------------------------------------------------------------------------------
 
+    def unsynced(self) -> list[UnsyncedEffect]:
+        """Return the effects that power loss may take now, in order of issue."""
+        paths = dict(self._live.paths(PurePosixPath("/")))
+        return [UnsyncedEffect(number, "host", *told(change, paths)) for number, change in self._unsynced]
+
+    def after_power_loss(self, survivors: Collection[int], torn: Mapping[int, tuple[int, ...]]) -> MemoryFiles:
+        """Return the disk as the host finds it: the effects with the numbers ``survivors`` are there, of those that are in
+        ``torn`` only these sectors."""
+        disk = self._synced.copy()
+        for number, change in self._unsynced:
+            if number in survivors:
+                disk.apply(change, torn.get(number))
+        return files_of(disk.walk(PurePosixPath("/")))
+
     def states(self, *, first_event: int = 0, subset_max: int = 6, torn_max: int = 16) -> Iterator[HostState]:
         """Enumerate what the disk may show when power fails after ``first_event`` events or later; each content once.
 
         Arguments as for ``power_loss_states``. A write is tried torn where it is the newest effect of all.
         """
         durable = self._durable.copy()
-        pending: list[_Change | _Entry] = []
+        pending: list[Change | Entry] = []
         marks: list[str] = []
         seen: set[str] = set()
         for number in range(len(self._events) + 1):
@@ -262,21 +220,21 @@ class RecordedFiles:
                 if isinstance(event, str):
                     marks.append(event)
                 elif isinstance(event, int):
-                    pending = _synced(durable, pending, event)
+                    pending = settle(durable, pending, event)
                 else:
                     pending = [*pending, event]
 
     def _states_at(
         self,
         number: int,
-        durable: _Disk,
-        pending: list[_Change | _Entry],
+        durable: Disk,
+        pending: list[Change | Entry],
         marks: tuple[str, ...],
         seen: set[str],
         subset_max: int,
         torn_max: int,
     ) -> Iterator[HostState]:
-        tearable = [each.effect if isinstance(each, _Change) else each for each in pending]
+        tearable = [each.effect if isinstance(each, Change) else each for each in pending]
         for state in power_loss_states(tearable, subset_max=subset_max, torn_max=torn_max):
             disk = durable.copy()
             for kept in state.kept:
@@ -286,17 +244,6 @@ class RecordedFiles:
             if digest not in seen:
                 seen.add(digest)
                 yield HostState(number, state, marks, contents, digest)
-
-
-def _synced(durable: _Disk, pending: list[_Change | _Entry], node: int) -> list[_Change | _Entry]:
-    """Make durable what concerns ``node``: a file's bytes, or a directory's names; return what is left."""
-    left: list[_Change | _Entry] = []
-    for change in pending:
-        if (change.node if isinstance(change, _Change) else change.directory) == node:
-            durable.apply(change)
-        else:
-            left.append(change)
-    return left
 
 
 def _digest_of(contents: Sequence[tuple[PurePosixPath, bytes | None]], marks: tuple[str, ...]) -> str:
@@ -322,12 +269,12 @@ class _RecordedFile:
         """Write all of ``data`` at ``offset``."""
         self._inner.pwrite(offset, data)
         if len(data):
-            self._files.note(_Change(self._node, UnsyncedWrite(offset, bytes(data))))
+            self._files.note(Change(self._node, UnsyncedWrite(offset, bytes(data))))
 
     def truncate(self, size: int) -> None:
         """Cut or extend (with zeros) to ``size`` bytes."""
         self._inner.truncate(size)
-        self._files.note(_Change(self._node, _Cut(size)))
+        self._files.note(Change(self._node, Cut(size)))
 
     def sync(self) -> None:
         """Make the written bytes durable."""

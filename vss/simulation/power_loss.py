@@ -3,13 +3,13 @@
 Decides the model: what was synced is there; of the effects since any subset is, applied in issue order; the newest write that
 survives may be torn between sectors, a sector never is. States come in a fixed order, prefixes first, so that the first one
 that breaks something is also the easiest to read. Host directories: ``vss.simulation.host_log``; images of volumes:
-``vss.volumes.store_log``.
+``vss.volumes.store_log``; all media of a machine in one run: ``vss.simulation.survivors``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 from vss.io_faults import cut_at_sectors
@@ -17,10 +17,17 @@ from vss.io_faults import cut_at_sectors
 
 @dataclass(frozen=True, slots=True)
 class UnsyncedWrite:
-    """A write that no flush has made durable."""
+    """A write that no flush has made durable.
+
+    Attributes:
+        offset: where, in bytes.
+        data: what.
+        number: place in the order of issue over several media, where somebody counts.
+    """
 
     offset: int
     data: bytes
+    number: int = field(default=0, compare=False)
 
     def sectors(self) -> list[tuple[int, bytes]]:
         """Return the write cut at sector boundaries of the store: (offset, bytes) in order."""

@@ -88,6 +88,7 @@ class FaultyStore:
         records_writes: bool = True,
         on_fault: Callable[[StoreFault], None] | None = None,
         before_flush: Callable[[], None] | None = None,
+        numbers: Callable[[], int] | None = None,
     ) -> None:
         """Wrap ``inner``.
 
@@ -97,8 +98,10 @@ class FaultyStore:
             on_fault: told each time a fault strikes.
             before_flush: called before each flush, while everything since the last one is unsynced: the place to enumerate
                 states after power loss, because every earlier state is among them.
+            numbers: gives unsynced writes their place in the order of issue over several media.
         """
         self._inner = inner
+        self._numbers = numbers
         self._on_fault = on_fault
         self._before_flush = before_flush
         self._armed: list[tuple[StoreFault, int]] = []
@@ -189,7 +192,8 @@ class FaultyStore:
     def _record(self, offset: int, data: Buffer) -> None:
         self._inner.write(offset, data)
         if self._durable is not None:
-            self._unsynced.append(UnsyncedWrite(offset, bytes(data)))
+            number = 0 if self._numbers is None else self._numbers()
+            self._unsynced.append(UnsyncedWrite(offset, bytes(data), number))
 
     def flush(self) -> None:
         """Make every write so far durable, unless a fault strikes."""
