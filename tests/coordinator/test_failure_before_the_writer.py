@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from vss.errors import WriterError
+from vss.events import Event, WriterVetoed
 from vss.hresult import HResult
 from vss.ports import Ports
 from vss.simulation import run
@@ -30,3 +31,24 @@ def test_it_is_no_partial_failure(struck: str) -> None:
         return await work()
 
     run(main, faults=faults)
+
+
+@pytest.mark.parametrize("before", ["writer.prepare_snapshot", "writer.freeze"])
+def test_backup_shutdown_that_fails_is_told_of_a_writer_that_had_failed_before(before: str) -> None:
+    told: list[Event] = []
+
+    async def main(ports: Ports) -> None:
+        scene = await Scene.build(ports)
+        async with scene.coordinator.open_session() as session:
+            await scene.prepare(session)
+            await session.do_snapshot_set()
+
+    async def faults(site: str, work: Any, **selectors: str) -> Any:
+        if site in (before, "writer.backup_shutdown"):
+            raise WriterError("lost on the way", hresult=HResult.VSS_E_WRITERERROR_RETRYABLE)
+        return await work()
+
+    run(main, faults=faults, emit=told.append)
+    steps = [each.step for each in told if isinstance(each, WriterVetoed)]
+
+    assert steps[-1] == "BackupShutdown"

@@ -49,6 +49,15 @@ def test_a_restore_that_failed_is_repeated_and_everything_is_there(crew: Crew) -
     assert {"restore": 3, "again": 0, "check": 0}.items() <= dict(result.endings).items()
 
 
+def test_timers_that_are_late_by_jitter_break_no_limit(crew: Crew) -> None:
+    late = Trial(seed=200, faults=(("backup", "volume.flush when=nth:1 crash=before"),), order="jitter", choices="0," * 56 + "1")
+
+    result = crew.explorer.run(late)
+
+    assert (result.outcome, result.violations) == ("reported", ())
+    assert "event WriterTimedOut" in result.cells, "a freeze timer struck"
+
+
 def test_a_role_that_stays_dead_is_not_asked_to_recover_until_the_machine_restarts(crew: Crew) -> None:
     fault = ("backup", "provider.commit crash=before")
 

@@ -266,7 +266,7 @@ class Participant:
         if outcome.is_ok:
             return
         if self._machine.in_flight is None:
-            if self.has_failed:
+            if self.has_failed and event is not WriterEvent.BACKUP_SHUTDOWN:
                 return  # settled by the freeze timer or by an abort while the call was under way
             if self._machine.retract(event):
                 self._take_lost_answer(event, outcome)

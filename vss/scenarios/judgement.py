@@ -32,7 +32,7 @@ class LifeEnd:
         first_record: how many records there were when it began.
         end_record: how many there were when it ended.
         end_ns: virtual instant.
-        stall_ns: the longest injected stall of its loop.
+        stall_ns: how late its timers may have fired.
         is_ended: the machine was shut down in order.
         killed: roles that died by a fault.
         left: what the machine had not given back when it was shut down; None where it was not, or not in order.

@@ -182,7 +182,7 @@ class _ScenarioRun:
                 ends = (first_record, len(self._recorder.records), self._off_at_ns)
                 left = self._left if is_ended else None
                 seen = self._observation.parts()
-                self._life_ends.append(LifeEnd(*ends, simulation.loop.stalled_ns, is_ended, tuple(self._killed), left, seen))
+                self._life_ends.append(LifeEnd(*ends, simulation.loop.lateness_ns, is_ended, tuple(self._killed), left, seen))
             self._off_at_ns += self._down_ns()
         self._recorder.flush()
         return self._outcome()

@@ -66,6 +66,7 @@ class SimulationLoop(StepLoop):
         self._clock_resolution = 0
         self._choices = choices
         self._order = order
+        self._max_jitter_ns = max_jitter_ns if order is Order.JITTER else 0
         self._jitter_bound = max_jitter_ns + 1 if order is Order.JITTER else 0
         self._now_ns = start_ns
         self._until_ns = sys.maxsize if until_ns is None else until_ns
@@ -78,7 +79,7 @@ class SimulationLoop(StepLoop):
         self._instant_steps = 0
         self._set_mark()
         self._trace: Callable[[int, str], None] | None = None
-        self.stalled_ns = 0  # how long the loop was blocked in all
+        self._stalled_ns = 0  # how long the loop was blocked in all
 
     # -- time ------------------------------------------------------------------------------------------------------------------
 
@@ -92,6 +93,11 @@ class SimulationLoop(StepLoop):
         """Steps run so far, complete whenever the loop is not running."""
         return self._steps
 
+    @property
+    def lateness_ns(self) -> int:
+        """How late a timer of this run may have fired: by jitter, and by steps that blocked the loop."""
+        return self._stalled_ns + self._max_jitter_ns
+
     def time(self) -> float:
         """Return the present instant in seconds, for asyncio's own deadlines."""
         return self._now_ns / _NANOSECONDS
@@ -99,7 +105,7 @@ class SimulationLoop(StepLoop):
     def stall(self, seconds: float) -> None:
         """Let time pass inside the running step, as code that blocks the loop does: timers meanwhile due fire late."""
         self._now_ns += round(seconds * _NANOSECONDS)
-        self.stalled_ns += round(seconds * _NANOSECONDS)
+        self._stalled_ns += round(seconds * _NANOSECONDS)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None

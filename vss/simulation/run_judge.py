@@ -36,7 +36,7 @@ class RunJudge:
             return
         from vss.simulation.invariants import Evidence, check, report  # a run without events does not pay for it
 
-        evidence = Evidence(records=self._records, end_ns=self._loop.now_ns, stall_ns=self._loop.stalled_ns)
+        evidence = Evidence(records=self._records, end_ns=self._loop.now_ns, stall_ns=self._loop.lateness_ns)
         verdict = check(evidence)
         if verdict.is_good:
             return

@@ -294,7 +294,7 @@ class Evidence:
     Attributes:
         records: the event log.
         end_ns: where the clock stood at the end; None: at the last record.
-        stall_ns: the longest injected stall of the loop.
+        stall_ns: how late timers may have fired: injected stalls of the loop, jitter of its timers.
         is_ended: everything had come to an end in order (machine shut down); else the run was cut somewhere.
         is_real: real time: virtual limits are not judged.
         killed: roles that were killed for good (``writer:A``, ``coordinator``).
