@@ -11,7 +11,7 @@ import pytest
 
 from vss.coordinator import Coordinator, Session, SnapshotAttributes
 from vss.coordinator.limits import limits_of_profile
-from vss.errors import AlreadyExistsError, BadStateError, NotFoundError
+from vss.errors import AlreadyExistsError, BadStateError, NotFoundError, VssError
 from vss.events import (
     CreationLockFreed,
     CreationLockTaken,
@@ -27,7 +27,7 @@ from vss.ports import NANOSECONDS, Ports
 from vss.roles.provider import BreakOptions, BrokenSnapshot
 from vss.roles.volume import FileSystem
 from vss.roles.writer import WriterContext
-from vss.simulation import run
+from vss.simulation import FaultPlan, run
 from vss.testing import Scene, StubProvider, StubVolume, StubWriter
 
 
@@ -218,6 +218,25 @@ def test_the_lock_of_creation_is_taken_for_a_set_and_freed_when_it_is_there() ->
 
     assert kinds.count(CreationLockTaken) == kinds.count(CreationLockFreed) == 1
     assert kinds.index(CreationLockTaken) < kinds.index(SnapshotSetCreated) < kinds.index(CreationLockFreed)
+
+
+def test_a_session_that_was_being_released_when_the_service_died_is_lost_with_it() -> None:
+    plan = FaultPlan.parse("fault coord.abort crash=after")
+    seen: list[Event] = []
+
+    async def story(ports: Ports) -> None:
+        scene = await Scene.build(ports)
+        plan.when_died.append(scene.coordinator.role_died)
+        session = scene.coordinator.open_session()
+        await scene.prepare(session)
+        with pytest.raises(VssError, match="it died"):
+            await session.release()
+        with pytest.raises(BadStateError):
+            session.initialize_for_backup()
+
+    run(story, faults=plan, emit=seen.append)
+
+    assert [type(each) for each in seen if isinstance(each, SessionLost | SessionReleased | CreationLockFreed)] == [SessionLost]
 
 
 def test_sessions_are_lost_with_the_service_that_died_and_the_lock_with_them() -> None:

@@ -305,11 +305,12 @@ class SessionCore:
                 self._ports.emit(SessionReleased(session_id=str(self._waiting.session_id)))
 
     def lose(self) -> None:
-        """The service died with this session: whatever is called from now on is refused, and nothing is undone."""
-        if not self._is_released:
-            self._is_released = True
+        """The service died with this session: whatever is called from now on is refused, and nothing is undone. A release that
+        was under way died, too."""
+        self._is_released = True
+        if self._machine.allows(SessionCall.RELEASE):
             self._machine.call(SessionCall.RELEASE)
-            self._ports.emit(SessionLost(session_id=self._id_text))
+        self._ports.emit(SessionLost(session_id=self._id_text))
 
     @property
     def _recovery_attribute(self) -> int:
