@@ -29,7 +29,7 @@ from vss.roles.volume import FileSystem
 from vss_requestors.backup_plan import needed_volumes, plan_files
 from vss_requestors.backup_result import backup_result
 from vss_requestors.backup_types import check_previous, previous_stamps, type_warnings
-from vss_requestors.component_outcomes import ComponentOutcomes, writer_error
+from vss_requestors.component_outcomes import ComponentOutcomes, with_silent, writer_error
 from vss_requestors.component_selection import choose_components, missing_dependency_warnings
 from vss_requestors.errors import TargetError
 from vss_requestors.fault_points import passing
@@ -196,7 +196,7 @@ class BackupRun:
 
     async def _statuses(self) -> list[WriterStatus]:
         statuses: list[WriterStatus] = await self._ports.faults("requestor.status", self._session.gather_writer_status)
-        return statuses
+        return with_silent(statuses, [each.metadata for each in self._outcomes.components])
 
     async def _end_without_copy(self) -> None:
         """Nothing was copied, so nothing may be reported as backed up: abort; writers hear BackupShutdown at release."""

@@ -16,6 +16,7 @@ from vss.documents import Component, WriterMetadata
 from vss.errors import InconsistentSnapshotError, WriterError, WriterRetryableError, WriterTimeoutError
 from vss.hresult import HResult
 from vss.ids import Guid
+from vss.machines import WriterState
 from vss.roles.verifier import Finding
 from vss_requestors.component_selection import ChosenWriter
 from vss_requestors.repository.records import ComponentRecord, ManifestFile, Owner
@@ -122,6 +123,20 @@ def describe(finding: Finding) -> str:
     place = f" page {finding.page_number}" if finding.page_number >= 0 else ""
     place += f" offset {finding.offset}" if finding.offset >= 0 else ""
     return f"{finding.path}{place}: {finding.code}: {finding.message}"
+
+
+def with_silent(statuses: Sequence[WriterStatus], writers: Iterable[WriterMetadata]) -> list[WriterStatus]:
+    """Return the statuses, and for each of ``writers`` that has none: not available. Nobody may take silence for success."""
+    told = [each.instance_id for each in statuses]
+    silent = {each.instance_id: each for each in writers if each.instance_id not in told}
+    failure, message = HResult.VSS_E_WRITER_STATUS_NOT_AVAILABLE, "no status was told"
+    return [
+        *statuses,
+        *(
+            WriterStatus(each.writer_id, instance_id, each.friendly_name, WriterState.UNKNOWN, failure, message)
+            for instance_id, each in silent.items()
+        ),
+    ]
 
 
 def writer_error(name: str, failure: HResult, message: str) -> WriterError:

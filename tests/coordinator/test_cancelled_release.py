@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from vss.events import Event, WriterAnswered
 from vss.ports import Ports
 from vss.simulation import run
 from vss.testing import Scene, StubProvider, StubWriter
@@ -38,6 +39,64 @@ def test_the_shadow_copies_are_gone(writer: dict[str, int], provider: dict[str, 
         await scene.coordinator.close()
 
     run(main)
+
+
+@pytest.mark.parametrize("is_taken", [True, False], ids=["after the set was taken", "while the set is unfinished"])
+def test_every_writer_hears_of_the_end(is_taken: bool) -> None:
+    writers = [StubWriter(name, behaviour={"on_backup_shutdown": 5, "on_abort": 5}) for name in "AB"]
+    told: list[str] = []
+
+    async def main(ports: Ports) -> None:
+        scene = await Scene.build(ports, writers=writers)
+
+        async def requestor() -> None:
+            session = scene.coordinator.open_session()
+            await scene.prepare(session)
+            if is_taken:
+                await session.do_snapshot_set()
+            await session.release()
+
+        task = asyncio.ensure_future(requestor())
+        for _ in range(3):
+            await ports.clock.sleep(1)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await scene.coordinator.close()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, WriterAnswered) and event.step == "BackupShutdown":
+            told.append(event.writer)
+
+    run(main, emit=listen)
+
+    assert told == ["A", "B"]
+
+
+def test_who_leaves_a_backup_waiting_leaves_it_though_cancelled() -> None:
+    kinds: list[str] = []
+
+    async def main(ports: Ports) -> None:
+        scene = await Scene.build(ports, providers=[StubProvider(behaviour={"delete_snapshot": 5})])
+
+        async def requestor() -> None:
+            session = scene.coordinator.open_session()
+            await scene.prepare(session)
+            await session.do_snapshot_set()
+            scene.report_all(session)
+            await session.leave_waiting()
+
+        task = asyncio.ensure_future(requestor())
+        await ports.clock.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await scene.coordinator.query_snapshots() == []
+        await scene.coordinator.close()
+
+    run(main, emit=lambda event: kinds.append(type(event).__name__))
+
+    assert kinds.count("BackupLeftWaiting") == 1
 
 
 def test_a_copy_that_cannot_be_deleted_then_is_recorded() -> None:

@@ -26,6 +26,7 @@ from vss.errors import (
 )
 from vss.events import BackupSetWritten, ComponentFailed, CorruptionFound, FileCopied, FileVerified, PhaseLeft, SnapshotDeleted
 from vss.exit_codes import ExitCode
+from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import NANOSECONDS
 from vss.simulation.memory_files import MemoryFiles
@@ -421,6 +422,20 @@ def test_a_lost_backup_complete_leaves_a_good_set_and_a_warning(kit: Any) -> Non
         assert (result.exit_code, result.backup_complete) == (ExitCode.WARNINGS, "failed")
         assert result.warnings == ("BackupComplete failed: connection lost",)
         assert writer.truncations == 0
+
+    kit.play(script, faults=faults)
+
+
+def test_a_writer_whose_status_is_missing_counts_as_failed(kit: Any) -> None:
+    async def faults(site: str, work: Any, **selectors: str) -> Any:
+        found = await work()
+        return [] if site == "requestor.status" else found
+
+    async def script(world: Any) -> None:
+        await world.start()
+        with pytest.raises(WriterError, match="no status was told") as raised:
+            await back_up(world)
+        assert raised.value.hresult is HResult.VSS_E_WRITER_STATUS_NOT_AVAILABLE
 
     kit.play(script, faults=faults)
 

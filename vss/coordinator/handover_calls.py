@@ -10,7 +10,9 @@ from dataclasses import replace
 from vss.coordinator import transport
 from vss.coordinator.contexts import SnapshotAttributes
 from vss.coordinator.creation import SnapshotSetCreation
+from vss.coordinator.participant import Participant
 from vss.coordinator.session_core import SessionCore
+from vss.coordinator.to_the_end import to_the_end
 from vss.coordinator.waiting import WaitingBackup
 from vss.events import SnapshotsImported, WaitingBackupTaken
 from vss.machines import SessionCall, WriterState
@@ -81,6 +83,9 @@ class HandoverCalls(SessionCore):
             each for each in self._selected_participants() if each.state is WriterState.WAITING_FOR_BACKUP_COMPLETE
         ]
         others = [each for each in self._participants if not any(each is one for one in waiting.participants)]
+        await to_the_end(self._go_away(waiting, others))
+
+    async def _go_away(self, waiting: WaitingBackup, others: list[Participant]) -> None:
         try:
             await self._shut_down([each for each in others if each.is_involved])
             await self._delete_auto_release()

@@ -285,16 +285,24 @@ class SessionCore:
     async def release(self) -> None:
         """End the session whatever state it is in: undo an unfinished set, delete auto-release shadow copies, free the
         creation lock, send BackupShutdown to every writer that took part ("Handling BackupShutdown events"). The second call
-        does nothing."""
+        does nothing. Whoever is cancelled while it releases is so when all that is done: nobody would come back for it."""
         if self._is_released:
             return
         self._is_released = True
+        try:
+            await to_the_end(self._clear_up())
+        except asyncio.CancelledError as cancellation:
+            if cancellation.__cause__ is not None:
+                self._ports.emit(PluginProblem(plugin="requestor", stage="release", message=str(cancellation.__cause__)))
+            raise
+
+    async def _clear_up(self) -> None:
         try:
             try:
                 await self._undo_unfinished()
                 await self._shut_writers_down()
             finally:
-                await self._delete_to_the_end()
+                await self._delete_auto_release()
         finally:
             self._coordinator.session_ended(self)
             self._machine.call(SessionCall.RELEASE)
@@ -352,17 +360,6 @@ class SessionCore:
             return
         for snapshot_id in self._snapshot_ids:
             await self._coordinator.delete_snapshot_if_there(snapshot_id, "auto-release")
-
-    async def _delete_to_the_end(self) -> None:
-        """Delete, also when whoever releases is cancelled meanwhile: nobody would come back for the shadow copies."""
-        if not self._snapshot_ids:
-            return
-        try:
-            await to_the_end(self._delete_auto_release())
-        except asyncio.CancelledError as cancellation:
-            if cancellation.__cause__ is not None:
-                self._ports.emit(PluginProblem(plugin="requestor", stage="release", message=str(cancellation.__cause__)))
-            raise
 
     async def __aenter__(self) -> Self:
         """Use the session in a block that releases it."""
