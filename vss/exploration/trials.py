@@ -303,7 +303,7 @@ def _untrue_by(fault: Fault) -> tuple[str, ...]:
     if fault.effect == "duplicate" and _role(fault) == "writer":
         return ("F8", "R8")
     if fault.effect in ("lie", "drop") and _role(fault) == "writer":
-        return ("R8", "S6") if fault.site == "writer.backup_shutdown" else ("R8",)
+        return ("R8", "S3", "S6") if fault.site == "writer.backup_shutdown" else ("R8",)
     return _CONTENT_OF_MEDIA if _is_beyond_repair(fault) else ()
 
 
