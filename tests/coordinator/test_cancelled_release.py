@@ -8,7 +8,7 @@ import pytest
 
 from vss.events import Event, WriterAnswered
 from vss.ports import Ports
-from vss.simulation import run
+from vss.simulation import FaultPlan, run
 from vss.testing import Scene, StubProvider, StubWriter
 
 
@@ -124,3 +124,24 @@ def test_a_copy_that_cannot_be_deleted_then_is_recorded() -> None:
 
     run(main, emit=lambda event: events.append(type(event).__name__))
     assert "PluginProblem" in events
+
+
+def test_an_undo_that_is_cancelled_leaves_no_writer_untold() -> None:
+    told: list[str] = []
+
+    async def main(ports: Ports) -> None:
+        scene = await Scene.build(ports)
+        session = scene.coordinator.open_session()
+        await scene.prepare(session)
+        with pytest.raises(asyncio.CancelledError):
+            await session.release()
+        assert scene.coordinator.open_session_count == 0
+        await scene.coordinator.close()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, WriterAnswered):
+            told.append(event.step)
+
+    run(main, emit=listen, faults=FaultPlan.parse("fault coord.abort cancel=after"))
+
+    assert told[-1] == "BackupShutdown"

@@ -297,12 +297,15 @@ class SessionCore:
             raise
 
     async def _clear_up(self) -> None:
+        """Whatever fails, the rest is done."""
         try:
             try:
                 await self._undo_unfinished()
-                await self._shut_writers_down()
             finally:
-                await self._delete_auto_release()
+                try:
+                    await self._shut_writers_down()
+                finally:
+                    await self._delete_auto_release()
         finally:
             self._coordinator.session_ended(self)
             self._machine.call(SessionCall.RELEASE)

@@ -120,6 +120,18 @@ def test_a_failing_disk_is_tried_again_and_what_failed_is_in_doubt() -> None:
     on_machine(script)
 
 
+def test_it_rests_after_so_many_lines_also_where_none_could_be_written() -> None:
+    async def script(host: Host) -> None:
+        log = host.log(lines_at_once=3)
+        await work(host, log, 60)
+        assert (log.report()["operations"], log.report()["failures"]) == (3, 0)
+        host.disk.arm(StoreFault(StoreEffect.WRITE_ERROR, is_sticky=True))
+        await work(host, log, 60)
+        assert (log.report()["operations"], log.report()["failures"]) == (3, 3)
+
+    on_machine(script)
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [

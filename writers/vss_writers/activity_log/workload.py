@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -28,7 +28,8 @@ class ActivityLogOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     Attributes:
         path: machine path of the file.
         interval_s: seconds between lines.
-        lines_at_once: after how many lines of one stretch of work it rests until the next; 0 means never.
+        lines_at_once: after how many lines of one stretch of work, written or tried in vain, it rests until the next; 0 means
+            never.
     """
 
     path: str
@@ -44,7 +45,11 @@ class ActivityLogState(msgspec.Struct):
 
 
 class ActivityLog:
-    """The application."""
+    """The application.
+
+    Attributes:
+        when_written: told of every line before it is written and when it was: path, number, bytes, whether it was.
+    """
 
     def __init__(self, host: WorkloadHost, options: ActivityLogOptions) -> None:
         """Prepare; it begins in ``run_until``."""
@@ -54,19 +59,21 @@ class ActivityLog:
         self._record = ActivityLogState()
         self._failures = 0
         self._stop = asyncio.Event()
+        self.when_written: Callable[[str, int, bytes, bool], object] | None = None
 
     async def run_until(self, now_ns: int) -> None:
         """Append lines until the clock shows ``now_ns``; a failing disk is tried again at the next interval."""
         self._stop = asyncio.Event()
         clock = self._host.ports.clock
         interval_ns = round(self._options.interval_s * NANOSECONDS)
-        last_line = self._record.lines + self._options.lines_at_once if self._options.lines_at_once else math.inf
-        while clock.now_ns() + interval_ns < now_ns and self._record.lines < last_line:
+        left = self._options.lines_at_once or math.inf
+        while clock.now_ns() + interval_ns < now_ns and left > 0:
             try:
                 async with asyncio.timeout(self._options.interval_s):
                     await self._stop.wait()
                 return
             except TimeoutError:
+                left -= 1
                 await self._append()
 
     async def stop(self) -> None:
@@ -78,13 +85,20 @@ class ActivityLog:
             file = await self._open()
             try:
                 self._record.in_doubt = True
-                await file.pwrite(self._record.lines * LINE_BYTES, _line(self._record.lines + 1))
-                self._record.lines += 1
+                number = self._record.lines + 1
+                self._tell(number, is_over=False)
+                await file.pwrite((number - 1) * LINE_BYTES, _line(number))
+                self._tell(number, is_over=True)
+                self._record.lines = number
                 self._record.in_doubt = False
             finally:
                 await file.close()
         except VssError:
             self._failures += 1
+
+    def _tell(self, number: int, *, is_over: bool) -> None:
+        if self.when_written is not None:
+            self.when_written(self._options.path, number, _line(number), is_over)
 
     async def _open(self) -> File:
         files = self._host.files
