@@ -50,7 +50,9 @@ def test_a_restore_that_failed_is_repeated_and_everything_is_there(crew: Crew) -
 
 
 def test_timers_that_are_late_by_jitter_break_no_limit(crew: Crew) -> None:
-    late = Trial(seed=200, faults=(("backup", "volume.flush when=nth:1 crash=before"),), order="jitter", choices="0," * 56 + "1")
+    late = Trial(
+        seed=200, faults=(("backup", "volume.flush when=nth:1 crash=before"),), order="jitter", choices="0," * 56 + "1"
+    )
 
     result = crew.explorer.run(late)
 
@@ -151,3 +153,19 @@ def test_a_step_that_needs_another_is_skipped_where_that_failed(crew: Crew) -> N
         parse_scenario(
             'title = "t"\n[lab]\ntemplate = "small"\n[[method]]\ndo = "backup"\n[[method]]\ndo = "check"\nneeds = ["bakup"]'
         )
+
+
+@pytest.mark.parametrize(
+    ("faults", "choices"),
+    [
+        (["coord.commit when=nth:1 cancel=after"], "0," * 15 + "1,0,1"),
+        (["requestor.snapshot when=nth:1 crash=during", "store.flush when=volume:L: when=nth:1 fail code=EIO"], ""),
+        (["coord.abort when=nth:1 cancel=after"], "0," * 14 + "1," + "0," * 10 + "1," + "0," * 17 + "1,0,0,0,1"),
+    ],
+    ids=["a hold is released before writers thaw", "the first cause is told", "every writer hears of the end"],
+)
+def test_a_session_that_is_cut_short_is_cleared_up_in_order(crew: Crew, faults: list[str], choices: str) -> None:
+    order = "any" if choices else "fifo"
+    trial = Trial(seed=7647, faults=tuple(("backup", each) for each in faults), order=order, choices=choices)
+
+    assert crew.explorer.run(trial).violations == ()

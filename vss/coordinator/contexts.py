@@ -1,39 +1,16 @@
 """Shadow copy contexts and attributes: what a set is for, and what follows for writers and for its life.
 
-Source of names and bits: the vendor's public header vss.h (VSS_SNAPSHOT_CONTEXT, VSS_VOLUME_SNAPSHOT_ATTRIBUTES).
+Source of names and bits: the vendor's public header vss.h (VSS_SNAPSHOT_CONTEXT).
 """
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 from vss.errors import InvalidArgumentError
+from vss.roles.attributes import SnapshotAttributes
 
-
-class SnapshotAttributes(IntFlag):
-    """VSS_VOLSNAP_ATTR_* bits."""
-
-    NONE = 0
-    PERSISTENT = 0x1
-    NO_AUTORECOVERY = 0x2
-    CLIENT_ACCESSIBLE = 0x4
-    NO_AUTO_RELEASE = 0x8
-    NO_WRITERS = 0x10
-    TRANSPORTABLE = 0x20
-    NOT_SURFACED = 0x40
-    NOT_TRANSACTED = 0x80
-    HARDWARE_ASSISTED = 0x10000
-    DIFFERENTIAL = 0x20000
-    PLEX = 0x40000
-    IMPORTED = 0x80000
-    EXPOSED_LOCALLY = 0x100000
-    EXPOSED_REMOTELY = 0x200000
-    AUTORECOVER = 0x400000
-    ROLLBACK_RECOVERY = 0x800000
-    DELAYED_POSTSNAPSHOT = 0x1000000
-    TXF_RECOVERY = 0x2000000
-    FILE_SHARE = 0x4000000
-
+__all__ = ["MODIFIERS", "SnapshotAttributes", "SnapshotContext", "check_attributes"]
 
 MODIFIERS = (
     SnapshotAttributes.NO_AUTORECOVERY

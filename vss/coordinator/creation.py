@@ -72,6 +72,7 @@ class SnapshotSetCreation:
         self._writable: dict[str, FileSystem] = {}
         self.is_created = False
         self._is_aborted = False
+        self.failure: VssError | None = None  # what the first phase that failed ended with
         self._ports = ports
         self._caller = caller
         self._limits = limits
@@ -277,6 +278,9 @@ class SnapshotSetCreation:
         try:
             yield
             outcome = "ok"
+        except VssError as error:
+            self.failure = self.failure or error
+            raise
         finally:
             duration_ns = self._ports.clock.now_ns() - entered_ns
             self._ports.emit(PhaseLeft(phase=name, session_id=self._session_id, duration_ns=duration_ns, outcome=outcome))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.components_editor import rebind_writer, replace_writer
@@ -290,22 +290,13 @@ class SessionCore:
             return
         self._is_released = True
         try:
-            await to_the_end(self._clear_up())
-        except asyncio.CancelledError as cancellation:
-            if cancellation.__cause__ is not None:
-                self._ports.emit(PluginProblem(plugin="requestor", stage="release", message=str(cancellation.__cause__)))
-            raise
-
-    async def _clear_up(self) -> None:
-        """Whatever fails, the rest is done."""
-        try:
             try:
                 await self._undo_unfinished()
             finally:
                 try:
-                    await self._shut_writers_down()
+                    await self._surely(self._shut_writers_down())
                 finally:
-                    await self._delete_auto_release()
+                    await self._surely(self._delete_auto_release())
         finally:
             self._coordinator.session_ended(self)
             self._machine.call(SessionCall.RELEASE)
@@ -314,6 +305,15 @@ class SessionCore:
             self._ports.emit(SessionReleased(session_id=self._id_text))
             if self._waiting is not None:
                 self._ports.emit(SessionReleased(session_id=str(self._waiting.session_id)))
+
+    async def _surely(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work`` to its end; where whoever releases is cancelled meanwhile, what it raised is recorded."""
+        try:
+            await to_the_end(work)
+        except asyncio.CancelledError as cancellation:
+            if cancellation.__cause__ is not None:
+                self._ports.emit(PluginProblem(plugin="requestor", stage="release", message=str(cancellation.__cause__)))
+            raise
 
     def lose(self) -> None:
         """The service died with this session: whatever is called from now on is refused, and nothing is undone. A release that
@@ -340,7 +340,8 @@ class SessionCore:
 
     async def _undo_unfinished(self) -> None:
         if self._creation is not None:
-            await self._creation.abort(self._selected_participants(), NotFoundError("the session was released"))
+            cause = self._creation.failure or NotFoundError("the session was released")
+            await self._creation.abort(self._selected_participants(), cause)
 
     async def _shut_writers_down(self) -> None:
         if self._is_restore:

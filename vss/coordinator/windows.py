@@ -11,6 +11,7 @@ at 10 s the volume itself lets its writes go; releasing it later reports that th
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -198,9 +199,17 @@ class HoldWindow:
                     self._write_failed_hold(volume, outcome.error)
                     raise _told(volume, outcome.error)
         except BaseException:
-            await self.release()
+            await self._release_surely()
             raise
         return self
+
+    async def _release_surely(self) -> VssError | None:
+        """Whoever is cancelled while it releases must not leave a volume held when the writers thaw."""
+        try:
+            return await self.release()
+        except asyncio.CancelledError:
+            await to_the_end(self.release())
+            raise
 
     def _write_failed_hold(self, volume: Volume, error: BaseException) -> None:
         detail = f"volume {volume.name}: {error}"
@@ -218,7 +227,7 @@ class HoldWindow:
         """Release all volumes; a window that was lost before the body ended outranks what the body raised: it came first."""
         is_held = all(each.is_holding for each in self._volumes)
         self.first_error = error if is_held else None
-        lost = await self.release()
+        lost = await self._release_surely()
         if lost is None:
             return
         if isinstance(error, VssError) and is_held:
@@ -227,7 +236,7 @@ class HoldWindow:
         if isinstance(error, Exception) and not isinstance(error, VssError):
             lost.add_note(f"the commit had failed as well: {type(error).__name__}: {error}")
         if error is None or isinstance(error, Exception):
-            raise lost from error
+            raise lost from error or lost.__cause__
 
     @passes("coord.release")
     async def release(self) -> VssError | None:
