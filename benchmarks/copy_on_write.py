@@ -2,10 +2,12 @@
 
 What matters are ratios of two times taken in one run, rounds of both interleaved: the first write to a block after a shadow
 copy was made (read 16 KiB, write it to the diff area, append a descriptor) and every later write (one look into a byte
-array), each against the same write without shadow copies and against a plain ``os.pwrite``. The first write under a persistent
-shadow copy flushes twice; it is given apart. Making a shadow copy is measured against the volume's size and its number of files
-(both must not matter), reading one under a stack of 64 against reading the volume, sequential overwriting in GB/s. ``python
-benchmarks/copy_on_write.py`` prints JSON.
+array), each against the same write without shadow copies and against a plain ``os.pwrite``. Times are medians of batches of 50
+writes, so short that what else the machine does spoils few of them. The first write under a persistent shadow copy flushes
+twice; it is given apart. Making a shadow copy, a volume's first one and later ones, is measured against the volume's size and
+its number of files (both must not matter); persistent ones, which flush, against one flush of the host; and what is written
+after the first one in the background, the rest of long bitmaps. Reading one under a stack of 64 is measured against reading the
+volume, sequential overwriting in GB/s. ``python benchmarks/copy_on_write.py`` prints JSON.
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "providers"))
 
+from benchmarks.taking import Taken, take
 from vss.ids import Guid
 from vss.ports import Ports
 from vss.real import real_ports
-from vss.volumes import BlockStore, BlockVolume, ImageStore, MemoryStore
+from vss.volumes import BlockDevice, BlockStore, BlockVolume, ImageStore, MemoryStore
 from vss_providers.copy_on_write import CopyOnWriteProvider
 
 _VOLUME_BYTES = 64 << 20
@@ -35,7 +38,9 @@ _BLOCK_BYTES = 16384
 _WRITE_BYTES = 4096
 _WRITES = 2000
 _FLUSHED_WRITES = 50
+_BATCH = 50
 _ROUNDS = 5
+_FRESH_VOLUMES = 11
 _PERSISTENT = 0x9
 _SIZES_MIB = (16, 256, 4096, 65536, 1 << 20)
 _FILE_COUNTS = (0, 100, 2000)
@@ -50,37 +55,27 @@ def _places(seed: int) -> list[int]:
     return [block * _BLOCK_BYTES + _WRITE_BYTES * source.randrange(4) for block in blocks]
 
 
-async def _write_all(volume: BlockVolume, places: list[int], data: bytes) -> float:
-    """Return microseconds per write."""
-    begun = time.perf_counter()
-    for place in places:
-        await volume.write(place, data)
-    return (time.perf_counter() - begun) / len(places) * 1e6
+async def _write_all(volume: BlockVolume, places: list[int], data: bytes) -> list[float]:
+    """Return microseconds per write, of each batch."""
+    times = []
+    for first in range(0, len(places), _BATCH):
+        batch = places[first : first + _BATCH]
+        begun = time.perf_counter()
+        for place in batch:
+            await volume.write(place, data)
+        times.append((time.perf_counter() - begun) / len(batch) * 1e6)
+    return times
 
 
-def _pwrite_all(descriptor: int, places: list[int], data: bytes) -> float:
-    begun = time.perf_counter()
-    for place in places:
-        os.pwrite(descriptor, data, place)
-    return (time.perf_counter() - begun) / len(places) * 1e6
-
-
-async def _take(
-    provider: CopyOnWriteProvider, volume: BlockVolume, number: int, attributes: int = 0
-) -> tuple[Guid, float, float]:
-    """Make a shadow copy; return its id, the milliseconds for all of it, and those inside the commit."""
-    set_id, snapshot_id = Guid(int=2 * number), Guid(int=2 * number + 1)
-    begun = time.perf_counter()
-    await provider.begin_prepare_snapshot(set_id, snapshot_id, volume, attributes)
-    await provider.end_prepare_snapshots(set_id)
-    await provider.pre_commit_snapshots(set_id)
-    committing = time.perf_counter()
-    await provider.commit_snapshots(set_id)
-    committed = time.perf_counter()
-    await provider.post_commit_snapshots(set_id, 1)
-    await provider.pre_final_commit_snapshots(set_id)
-    await provider.post_final_commit_snapshots(set_id)
-    return snapshot_id, (time.perf_counter() - begun) * 1e3, (committed - committing) * 1e3
+def _pwrite_all(descriptor: int, places: list[int], data: bytes) -> list[float]:
+    times = []
+    for first in range(0, len(places), _BATCH):
+        batch = places[first : first + _BATCH]
+        begun = time.perf_counter()
+        for place in batch:
+            os.pwrite(descriptor, data, place)
+        times.append((time.perf_counter() - begun) / len(batch) * 1e6)
+    return times
 
 
 async def _writes(ports: Ports, make_store: Callable[[], BlockStore], descriptor: int) -> dict[str, float]:
@@ -96,15 +91,15 @@ async def _writes(ports: Ports, make_store: Callable[[], BlockStore], descriptor
         places = _places(number)
         plain = _pwrite_all(descriptor, places, data)
         without = await _write_all(volume, places, data)
-        snapshot_id, _, _ = await _take(provider, volume, number)
+        snapshot_id = (await take(provider, volume, number)).snapshot_id
         first = await _write_all(volume, places, data)
         later = await _write_all(volume, places, data)
         await provider.delete_snapshot(snapshot_id)
         if number:  # the first round fills caches and the diff area
             for name, value in (("plain", plain), ("without", without), ("first", first), ("later", later)):
-                times[name].append(value)
-    await _take(provider, volume, _ROUNDS + 1, _PERSISTENT)
-    times["first_persistent"] = [await _write_all(volume, _places(_ROUNDS + 1)[:_FLUSHED_WRITES], data)]
+                times[name] += value
+    await take(provider, volume, _ROUNDS + 1, _PERSISTENT)
+    times["first_persistent"] = await _write_all(volume, _places(_ROUNDS + 1)[:_FLUSHED_WRITES], data)
     store.close()
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -112,22 +107,50 @@ async def _writes(ports: Ports, make_store: Callable[[], BlockStore], descriptor
 async def _creation(ports: Ports, directory: Path) -> dict[str, float]:
     """Milliseconds to make a shadow copy, and to commit it, by volume size; sparse images.
 
-    The first one of a volume is given apart: it makes the diff area, whose bitmaps have a bit for each block of the volume.
-    ``vss admin add shadowstorage`` does that ahead.
+    The first one of a volume is given apart: it makes the diff area. What it leaves for the background, the rest of bitmaps
+    that have a bit for each block of the volume, is timed as ``bitmaps_ms``.
     """
-    result = {}
+    result: dict[str, float] = {}
+    path = directory / "sparse.img"
     for size_mib in _SIZES_MIB:
-        path = directory / "sparse.img"
-        store = ImageStore.create(ports.files, path, size_mib << 20)
-        volume = BlockVolume(ports, "D:", store, volume_id=Guid(int=1), size_bytes=size_mib << 20)
+        firsts, laters, rests = list[Taken](), list[Taken](), list[float]()
+        for _ in range(_FRESH_VOLUMES):
+            store = ImageStore.create(ports.files, path, size_mib << 20)
+            volume = BlockVolume(ports, "D:", store, volume_id=Guid(int=1), size_bytes=size_mib << 20)
+            provider = CopyOnWriteProvider(ports)
+            firsts.append(await take(provider, volume, 1))
+            begun = time.perf_counter()
+            await provider.close()
+            rests.append((time.perf_counter() - begun) * 1e3)
+            provider = CopyOnWriteProvider(ports)
+            await provider.attach(volume)
+            laters += [await take(provider, volume, number) for number in range(2, 6)]
+            store.close()
+            path.unlink()
+        for name, taken in (("first", firsts), ("later", laters)):
+            result[f"create_{name}_ms_{size_mib}_mib"] = statistics.median(each.whole_ms for each in taken)
+            result[f"commit_{name}_ms_{size_mib}_mib"] = statistics.median(each.commit_ms for each in taken)
+        result[f"bitmaps_ms_{size_mib}_mib"] = statistics.median(rests)
+    return result
+
+
+async def _persistent_creation(ports: Ports, directory: Path) -> dict[str, float]:
+    """The same for persistent shadow copies, which flush, and one flush of the host after a write of 4 KiB."""
+    path, times = directory / "sparse.img", dict[str, list[float]]()
+    for number in range(_FRESH_VOLUMES):
+        store = ImageStore.create(ports.files, path, _VOLUME_BYTES)
+        volume = BlockVolume(ports, "D:", store, volume_id=Guid(int=1), size_bytes=_VOLUME_BYTES)
         provider = CopyOnWriteProvider(ports)
-        taken = [await _take(provider, volume, number) for number in range(1, 8)]
-        result[f"create_first_ms_{size_mib}_mib"] = taken[0][1]
-        result[f"create_ms_{size_mib}_mib"] = statistics.median(whole for _, whole, _ in taken[1:])
-        result[f"commit_ms_{size_mib}_mib"] = statistics.median(commit for _, _, commit in taken[1:])
+        for name in ("first", "later", "later"):
+            begun = time.perf_counter()
+            store.write(_VOLUME_BYTES // 2 + number * _WRITE_BYTES, bytes(_WRITE_BYTES))
+            store.flush()
+            times.setdefault("host_flush_ms", []).append((time.perf_counter() - begun) * 1e3)
+            taken = await take(provider, volume, len(times["host_flush_ms"]), _PERSISTENT)
+            times.setdefault(f"create_{name}_persistent_ms", []).append(taken.whole_ms)
         store.close()
         path.unlink()
-    return result
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 async def _creation_with_files(ports: Ports) -> dict[str, float]:
@@ -141,8 +164,8 @@ async def _creation_with_files(ports: Ports) -> dict[str, float]:
             await file.close()
         await volume.files.sync()
         provider = CopyOnWriteProvider(ports)
-        taken = [await _take(provider, volume, number) for number in range(1, 8)]
-        result[f"create_ms_{count}_files"] = statistics.median(whole for whole in [each[1] for each in taken[1:]])
+        taken = [await take(provider, volume, number) for number in range(1, 8)]
+        result[f"create_ms_{count}_files"] = statistics.median(each.whole_ms for each in taken[1:])
         volume.raw_store.close()
     return result
 
@@ -156,17 +179,23 @@ async def _stack(ports: Ports) -> dict[str, float]:
     provider = CopyOnWriteProvider(ports)
     ids = []
     for number in range(_STACK):
-        ids.append((await _take(provider, volume, number))[0])
+        ids.append((await take(provider, volume, number)).snapshot_id)
         await _write_all(volume, _places(number)[:100], bytes(_WRITE_BYTES))
     places = _places(_STACK)
     times: dict[str, list[float]] = {"volume": [], "newest": [], "oldest": []}
     for _ in range(_ROUNDS):
-        readers = {"volume": store, "newest": provider.open_device(ids[-1]), "oldest": provider.open_device(ids[0])}
+        readers: dict[str, BlockDevice] = {
+            "volume": store,
+            "newest": provider.open_device(ids[-1]),
+            "oldest": provider.open_device(ids[0]),
+        }
         for name, reader in readers.items():
-            begun = time.perf_counter()
-            for place in places:
-                reader.read(place, _WRITE_BYTES)
-            times[name].append((time.perf_counter() - begun) / len(places) * 1e6)
+            for first in range(0, len(places), _BATCH):
+                batch = places[first : first + _BATCH]
+                begun = time.perf_counter()
+                for place in batch:
+                    reader.read(place, _WRITE_BYTES)
+                times[name].append((time.perf_counter() - begun) / len(batch) * 1e6)
     found = {f"read_{name}_us": statistics.median(values) for name, values in times.items()}
     return found | {f"read_oldest_of_{_STACK}_ratio": found["read_oldest_us"] / found["read_volume_us"]}
 
@@ -180,7 +209,7 @@ async def _sequential(ports: Ports, make_store: Callable[[], BlockStore]) -> dic
     for number in range(4):
         for name in rates:
             if name == "first":
-                snapshot_id, _, _ = await _take(provider, volume, number)
+                snapshot_id = (await take(provider, volume, number)).snapshot_id
             data = bytes([number + 1]) * _SEQUENTIAL_BYTES
             begun = time.perf_counter()
             for at in range(0, _VOLUME_BYTES, _SEQUENTIAL_BYTES):
@@ -214,7 +243,8 @@ async def _measure(directory: Path) -> dict[str, float]:
         result |= {f"{kind}_{name}": value for name, value in (await _sequential(ports, make_store)).items()}
         image.unlink(missing_ok=True)
     os.close(descriptor)
-    return result | await _creation(ports, directory) | await _creation_with_files(ports) | await _stack(ports)
+    result |= await _creation(ports, directory) | await _persistent_creation(ports, directory)
+    return result | await _creation_with_files(ports) | await _stack(ports)
 
 
 def measure() -> dict[str, float]:

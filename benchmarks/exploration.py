@@ -39,7 +39,7 @@ def default_sweep(jobs: int) -> tuple[Report, float]:
     with local_processes(jobs) as executor:
         crew = Crew(shipped("default"), "shipped:default", executor=executor)
         points = points_of(crew)
-        report, _ = sweep(crew, "single", points, trials("single", points, crew.explorer.scenario))
+        report, _ = sweep(crew, "single", points, trials("single", points, crew))
     return report, time.perf_counter() - began
 
 

@@ -30,6 +30,7 @@ from vss.events import SnapshotDeleted
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
+from vss.roles.attributes import SnapshotAttributes as Attribute
 from vss.roles.provider import (
     BreakOptions,
     BrokenSnapshot,
@@ -47,11 +48,11 @@ from vss_providers.transport import ArraySet, ImportResult, LunCopy, Transportab
 
 PROVIDER_ID = Guid("3f5b1c1d-92d4-4a6e-8f0a-7d1b5a6e4c03")
 
-PERSISTENT, TRANSPORTABLE, NOT_SURFACED, HARDWARE_ASSISTED = 0x1, 0x20, 0x40, 0x10000
-DIFFERENTIAL, PLEX, IMPORTED = 0x20000, 0x40000, 0x80000
-CONTEXT_BITS = 0x1D
-REFUSED_ATTRIBUTES = 0x4
-"""Client accessible: the system provider's privilege."""
+PERSISTENT, TRANSPORTABLE = Attribute.PERSISTENT.value, Attribute.TRANSPORTABLE.value
+NOT_SURFACED, HARDWARE_ASSISTED = Attribute.NOT_SURFACED.value, Attribute.HARDWARE_ASSISTED.value
+DIFFERENTIAL, PLEX, IMPORTED = Attribute.DIFFERENTIAL.value, Attribute.PLEX.value, Attribute.IMPORTED.value
+REFUSED_ATTRIBUTES = Attribute.CLIENT_ACCESSIBLE.value
+"""The system provider's privilege."""
 
 ARRIVAL_LIMIT_S = 30.0
 """How long a machine waits for LUNs to arrive after they were unmasked."""
@@ -143,21 +144,10 @@ class ArrayProvider(Provider):
         if any(copy.volume is volume for copy in current.copies):
             raise ProviderVetoError(f"shadow copy set {snapshot_set_id}: volume {volume.name} is in the set already")
         kind = DIFFERENTIAL if attributes & DIFFERENTIAL else PLEX
-        properties = SnapshotProperties(
-            snapshot_id=snapshot_id,
-            snapshot_set_id=snapshot_set_id,
-            provider_id=self.provider_id,
-            original_volume=volume.name,
-            original_volume_id=volume.volume_id,
-            snapshots_in_set=0,
-            created_ns=0,
-            attributes=attributes | kind | HARDWARE_ASSISTED,
-            size_bytes=volume.size_bytes,
-            device_name="",
-            context=attributes & CONTEXT_BITS,
-            originating_machine=self._machine_name,
-            service_machine=self._machine_name,
+        properties = SnapshotProperties.in_the_making(
+            self.provider_id, snapshot_set_id, snapshot_id, volume, attributes | kind | HARDWARE_ASSISTED, ""
         )
+        properties = replace(properties, originating_machine=self._machine_name, service_machine=self._machine_name)
         current.copies.append(LunCopy(properties, volume, source))
 
     async def end_prepare_snapshots(self, snapshot_set_id: Guid) -> None:

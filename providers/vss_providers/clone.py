@@ -24,6 +24,7 @@ from vss.errors import (
 )
 from vss.hresult import HResult
 from vss.ids import Guid
+from vss.roles.attributes import NOT_FOR_VOLATILE_FULL_COPIES, SnapshotAttributes
 from vss.roles.provider import (
     ProviderCapabilities,
     ProviderType,
@@ -36,11 +37,6 @@ from vss_providers.mirror import CloneDevice
 from vss_providers.snapshot_set import Stage, as_provider_error
 
 PROVIDER_ID = Guid("b1d06b5e-5a0d-4c1b-8a63-0f3e5f1b9c02")
-
-PLEX = 0x40000
-REFUSED_ATTRIBUTES = 0x1 | 0x4 | 0x8 | 0x20 | 0x10000 | 0x20000
-"""Persistent, client accessible, no auto release, transportable, hardware assisted, differential."""
-
 
 HOLD_WINDOW_S = 10.0
 """How long a volume holds its writes (the vendor's flush-and-hold window)."""
@@ -59,7 +55,7 @@ class CloneProvider(FinishedClones):
 
     async def is_volume_supported(self, volume: Volume, attributes: int) -> bool:
         """Block volumes that are there, and attributes that a clone in memory can honour."""
-        return isinstance(volume, BlockVolume) and not volume.is_lost and not attributes & REFUSED_ATTRIBUTES
+        return isinstance(volume, BlockVolume) and not volume.is_lost and not attributes & NOT_FOR_VOLATILE_FULL_COPIES
 
     async def begin_prepare_snapshot(self, snapshot_set_id: Guid, snapshot_id: Guid, volume: Volume, attributes: int) -> None:
         """Take ``volume`` into the set.
@@ -81,18 +77,9 @@ class CloneProvider(FinishedClones):
         if any(clone.mirror.volume is volume for clone in current.clones.values()):
             raise ProviderVetoError(f"shadow copy set {snapshot_set_id}: volume {volume.name} is in the set already")
         self._count += 1
-        properties = SnapshotProperties(
-            snapshot_id=snapshot_id,
-            snapshot_set_id=snapshot_set_id,
-            provider_id=self.provider_id,
-            original_volume=volume.name,
-            original_volume_id=volume.volume_id,
-            snapshots_in_set=0,
-            created_ns=0,
-            attributes=attributes | PLEX,
-            size_bytes=volume.size_bytes,
-            device_name=rf"\\?\GLOBALROOT\Device\HarddiskVolumeClone{self._count}",
-            context=attributes & 0x1D,
+        name = rf"\\?\GLOBALROOT\Device\HarddiskVolumeClone{self._count}"
+        properties = SnapshotProperties.in_the_making(
+            self.provider_id, snapshot_set_id, snapshot_id, volume, attributes | SnapshotAttributes.PLEX, name
         )
         mirror = self._take_spare(volume) or self._new_mirror(volume)
         current.clones[snapshot_id] = Clone(properties, mirror, CloneDevice(mirror))

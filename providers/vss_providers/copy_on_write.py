@@ -1,6 +1,7 @@
 """The copy-on-write provider: differential shadow copies in the real on-disk format, behind the volume in its image.
 
-What happens in which phase. *Begin* only remembers the volume. *End prepare* writes the new stores, outside every window.
+What happens in which phase. *Begin* only remembers the volume. *End prepare* writes the new stores, outside every window, and
+a volume's first time its catalog and the beginning of its bitmaps; the rest of those follows when the set is finished.
 *Commit* switches copy-on-write to them in memory, for all volumes of the set without giving way to anything else, and then
 writes one catalog sector per volume; the sector of the first volume is the commit point. Until it is written the other volumes'
 entries are pending, so that a crash in between leaves the set whole or gone (``FinishedCopies._settle``). *Pre-final* to
@@ -25,20 +26,22 @@ from vss.errors import (
 )
 from vss.hresult import HResult
 from vss.ids import Guid
+from vss.roles.attributes import CONTEXT_BITS
+from vss.roles.attributes import SnapshotAttributes as Attribute
 from vss.roles.provider import ProviderCapabilities, ProviderType
 from vss.roles.volume import Volume
 from vss.volumes.block_volume import BlockVolume
 from vss_providers.catalog_slots import SNAPSHOTS_MAX
 from vss_providers.on_disk.layout import filetime_from_ns
-from vss_providers.on_disk.store_blocks import CONTEXT_BITS, StoreInformation
+from vss_providers.on_disk.store_blocks import StoreInformation
 from vss_providers.snapshot_set import Member, SnapshotSet, Stage, as_provider_error
 from vss_providers.storage import StorageManagement
 
 PROVIDER_ID = Guid("6c1f7f0a-3f0e-4c55-9a3b-52d1c7e4b801")
 
-DIFFERENTIAL = 0x20000
-REFUSED_ATTRIBUTES = 0x4 | 0x20 | 0x10000 | 0x40000
-"""Client accessible (the system provider's privilege), transportable, hardware assisted, plex."""
+DIFFERENTIAL = Attribute.DIFFERENTIAL.value
+REFUSED_ATTRIBUTES = int(Attribute.CLIENT_ACCESSIBLE | Attribute.TRANSPORTABLE | Attribute.HARDWARE_ASSISTED | Attribute.PLEX)
+"""Client accessible is the system provider's privilege."""
 
 
 class CopyOnWriteProvider(StorageManagement):
@@ -195,6 +198,8 @@ class CopyOnWriteProvider(StorageManagement):
         current = self._current(snapshot_set_id, Stage.WRITABLE, "PostFinalCommitSnapshots")
         for device in current.devices:
             device.finish()
+        for member in current.members:
+            member.attached.growth.complete_bitmaps()
         current.stage = Stage.CREATED
         self._set = None
 

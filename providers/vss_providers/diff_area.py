@@ -133,8 +133,7 @@ class DiffArea(ShadowStack):
         """
         header = replace(self._header, maximum_size=size_bytes)
         if self._header.catalog_offset:
-            self.before_write(VOLUME_HEADER_OFFSET, VOLUME_HEADER_SIZE)  # the header is part of what shadow copies show
-            self.device.write(VOLUME_HEADER_OFFSET, header.pack())
+            self._change_header(header)
         self._header, self.space.maximum_size = header, size_bytes
         while size_bytes and self.stack and self.used_bytes > size_bytes:
             self._make_room()

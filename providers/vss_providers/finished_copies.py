@@ -22,6 +22,7 @@ from vss.errors import (
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
+from vss.roles.attributes import SnapshotAttributes as Attribute
 from vss.roles.provider import CopyStatus, SnapshotProperties
 from vss.roles.volume import FileSystem, Volume
 from vss.volumes.extent_file_system import ExtentFileSystem
@@ -37,7 +38,7 @@ from vss_providers.store import Store
 from vss_providers.taking_up import TakingUp
 from vss_providers.volsnap import VolsnapEvent
 
-CLIENT_ACCESSIBLE, EXPOSED_LOCALLY = 0x4, 0x100000
+CLIENT_ACCESSIBLE, EXPOSED_LOCALLY = Attribute.CLIENT_ACCESSIBLE.value, Attribute.EXPOSED_LOCALLY.value
 
 
 class FinishedCopies(TakingUp):

@@ -1,4 +1,4 @@
-"""Growth of the diff area in the background, and the fault sites of copy-on-write.
+"""What is done for a diff area in the background: growth, long bitmaps; and the fault sites of copy-on-write.
 
 The area grows ahead of need, by a step as soon as less than a step is free. Growing may take time: because the provider was
 told so (``growth_s``), or because a fault delays it. A burst of writes that uses up what is free before the growth is over
@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
-from vss.errors import VssError
+from vss.errors import VolumeError, VssError
 from vss.ports import Ports, no_faults
 from vss.volumes.block_volume import BlockVolume, WriteFilter
 from vss_providers.diff_area import DiffArea
@@ -87,6 +88,29 @@ class AreaFaults:
             await self._ports.clock.sleep(self._growth_s)
         self._area.space.grow_ahead()
 
+    # -- bitmaps ---------------------------------------------------------------------------------------------------------------
+
+    def complete_bitmaps(self) -> None:
+        """Write in the background what the first shadow copy left out of long bitmaps."""
+        if self._area.bitmaps is not None and not self._area.bitmaps.is_whole:
+            self._start("bitmaps", self._complete_bitmaps)
+
+    def abandon_bitmaps(self) -> None:
+        """Stop that: the area is given up, and its room with it."""
+        if self._area.bitmaps is not None:
+            self._area.bitmaps.abandon()
+
+    async def _complete_bitmaps(self) -> None:
+        area, bitmaps = self._area, self._area.bitmaps
+        assert bitmaps is not None, "it is asked for when there are some"
+        with suppress(VolumeError):  # the bitmaps stay as short as they are; the next shadow copy or the next start goes on
+            for _ in bitmaps.write_rest(area.area_device, area.volume_size, area.space):
+                await self._ports.clock.sleep(0)
+                if bitmaps.is_whole:
+                    return  # the area was given up meanwhile
+            await self._ports.blocking(area.area_device.flush)
+            bitmaps.link(area.area_device)
+
     # -- copy on write ---------------------------------------------------------------------------------------------------------
 
     def before_write(self, offset: int, length: int) -> None:
@@ -140,7 +164,10 @@ class AreaFaults:
                 when_killed(task, partial(self._tasks.pop, name, None))
 
     async def close(self) -> None:
-        """End what still runs."""
+        """End what still runs: growth is broken off, bitmaps are written to their end."""
+        bitmaps = self._tasks.pop("bitmaps", None)
+        if bitmaps is not None and not bitmaps.done():
+            await asyncio.wait([bitmaps])
         tasks = [task for task in self._tasks.values() if not task.done()]
         for task in tasks:
             task.cancel()

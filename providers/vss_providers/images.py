@@ -15,7 +15,7 @@ from vss.ports import HostFile, HostFiles
 from vss_providers.digests import read_digests, wrong_blocks
 from vss_providers.on_disk.layout import BLOCK_SHIFT, BLOCK_SIZE, ReadableDevice, RecordType, walk_chain
 from vss_providers.on_disk.reader import Partition, ShadowCopy, ShadowVolume
-from vss_providers.store import FIRST_EXTENT_AT
+from vss_providers.store_room import FIRST_EXTENT_AT
 
 _PIECE_BYTES = 1 << 20
 

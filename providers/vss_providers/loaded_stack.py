@@ -15,6 +15,7 @@ from mmap import mmap
 from uuid import UUID
 
 from vss.errors import UnsupportedError, VolumeDamagedError
+from vss.roles.attributes import SnapshotAttributes
 from vss.volumes.block_store import BlockStore, CopyingStore
 from vss_providers.catalog_slots import CATALOG_BLOCKS, CatalogSlots
 from vss_providers.on_disk.catalog import ENTRY_SIZE, CatalogRecord, StoreEntry, read_catalog, read_pending
@@ -22,18 +23,34 @@ from vss_providers.on_disk.layout import (
     BLOCK_HEADER_SIZE,
     BLOCK_SHIFT,
     BLOCK_SIZE,
+    VOLUME_HEADER_OFFSET,
+    VOLUME_HEADER_SIZE,
     damaged,
 )
 from vss_providers.on_disk.volume_header import VolumeHeader, read_volume_header
 from vss_providers.shared_bitmaps import SharedBitmaps
 from vss_providers.space import GROWTH_BYTES, DiffSpace, Space, area_start
 from vss_providers.storage_volume import ElsewhereSlots, StorageVolume
-from vss_providers.store import Store
+from vss_providers.store import CopyBlock, Store
 from vss_providers.volsnap import Loss
 
-PERSISTENT = 0x1
+PERSISTENT = SnapshotAttributes.PERSISTENT.value
 
 LostCallback = Callable[[Sequence[Store], Loss], None]
+
+
+def _copier(device: BlockStore, area_device: BlockStore) -> CopyBlock:
+    """Return how a block is saved: at once where volume and area are one device that can."""
+    if area_device is device and isinstance(device, CopyingStore):
+        return device.copy_within
+
+    def copy(source: int, target: int, length: int, record_at: int, record: bytes) -> bytes:
+        data = device.read(source, length)
+        area_device.write(target, data)
+        area_device.write(record_at, record)
+        return data
+
+    return copy
 
 
 class LoadedStack:
@@ -44,6 +61,7 @@ class LoadedStack:
         area_device: the bytes that hold the area: those of the volume, or of its storage volume.
         space: where its blocks come from.
         missing: store ids that the catalog named at the start and the storage volume does not have.
+        bitmaps: those that all its stores share; None while there is no area, and in one from before there were such.
         is_durable: whether flushes stand between the steps now.
         volume_size: length of the volume in bytes.
     """
@@ -80,17 +98,16 @@ class LoadedStack:
             UnsupportedError: what stands there was made by another provider; nothing was changed.
         """
         self.device = device
-        self._read = device.read
         self.volume_size = volume_size
         self.stack: list[Store] = []
         self.is_durable = False
         self._on_lost = on_lost
         self._wants_durable = is_durable
         self._copied: bytearray | mmap = bytearray()
-        self._bitmaps: SharedBitmaps | None = None
+        self.bitmaps: SharedBitmaps | None = None
         self.missing: list[UUID] = []
         self._merged: dict[Store, dict[int, int]] = {}
-        self._whole_blocks = volume_size >> BLOCK_SHIFT
+        self._quick_below = 0
         header = read_volume_header(device)
         self.storage = storage
         storage_id = volume_id if storage is None else storage.volume.volume_id
@@ -107,12 +124,17 @@ class LoadedStack:
         self.space: Space = self._own_space
         if storage is not None:
             association = storage.associations[volume_id]
-            self.area_device, self.space, self._bitmaps = storage.device, association.space, association.bitmaps
+            self.area_device, self.space, self.bitmaps = storage.device, association.space, association.bitmaps
             self.space.maximum_size = bound
-        self._copy_within = device.copy_within if storage is None and isinstance(device, CopyingStore) else None
+        self._copy_block = _copier(self.device, self.area_device)
         self._catalog = self._slots(self._header.catalog_offset)
         if self._header.catalog_offset:
-            self._load()
+            try:
+                self._load()
+            except VolumeDamagedError:
+                if not self._header.is_provisional:
+                    raise
+                self._start_over()
 
     def _slots(self, first_offset: int) -> CatalogSlots:
         if self.storage is None:
@@ -131,13 +153,18 @@ class LoadedStack:
                 hint="the shadow copies can be listed and read, and erased, from the image",
             )
         if self.storage is None:
-            self._bitmaps = SharedBitmaps.load(self.device, first + BLOCK_HEADER_SIZE)
+            self.bitmaps = SharedBitmaps.load(self.device, first + BLOCK_HEADER_SIZE)
         stack = []
         for record in read_catalog(self.device, first):
-            if self._is_there(record):
-                stack.append(self._load_store(record, is_pending=False))
-            else:
+            if not self._is_there(record):
                 self.missing.append(record.snapshot.store_id)
+                continue
+            try:
+                stack.append(self._load_store(record, is_pending=False))
+            except VolumeDamagedError:
+                if not self._entry_of(record).is_expendable:
+                    raise
+                self._catalog.give_up(record.snapshot_at, is_durable=False)
         for record in read_pending(self.device, first):
             try:
                 # It was written when its set was committed, so it is the newest.
@@ -148,13 +175,23 @@ class LoadedStack:
         if self.storage is not None:
             self.storage.reconcile(self._header.volume_id, {store.entry.store_id for store in stack})
         else:
-            used += self._bitmaps.blocks if self._bitmaps is not None else ()
+            used += self.bitmaps.blocks if self.bitmaps is not None else ()
             for store in stack:
                 used += store.blocks_owned()
         self._own_space.set_used(used)
         self.stack = stack
         self._stack_changed()
         self._renumber()
+
+    def _start_over(self) -> None:
+        """Give up an area that did not become durable before power was lost, or never may: nothing was promised of it."""
+        self._header = replace(self._header, catalog_offset=0, is_provisional=False)
+        if self.bitmaps is not None:
+            self.bitmaps.abandon()
+        self.bitmaps = None
+        self._catalog = self._slots(0)
+        self._own_space.set_used(())
+        self.device.write(VOLUME_HEADER_OFFSET, bytes(VOLUME_HEADER_SIZE))
 
     def _is_there(self, record: CatalogRecord) -> bool:
         """Whether the store is where it must be; where its own volume does not know it the entry is taken away."""
@@ -163,14 +200,18 @@ class LoadedStack:
         self._catalog.give_up(record.snapshot_at, is_durable=True)
         return False
 
+    def _entry_of(self, record: CatalogRecord) -> StoreEntry:
+        """Return the second entry of a pair, whatever its type."""
+        return StoreEntry.parse(self.device.read(record.snapshot_at + ENTRY_SIZE, ENTRY_SIZE))
+
     def _load_store(self, record: CatalogRecord, *, is_pending: bool) -> Store:
         if isinstance(self._catalog, ElsewhereSlots):
-            entry = StoreEntry.parse(self.device.read(record.snapshot_at + ENTRY_SIZE, ENTRY_SIZE))
+            entry = self._entry_of(record)
             record = replace(record, store=entry)
             self._catalog.know(record.snapshot_at, entry.store_id)
         if record.snapshot.volume_size != self.volume_size:
             raise damaged("catalog entry", record.snapshot_at, f"volume size {self.volume_size}", record.snapshot.volume_size)
-        store = Store.load(self.area_device, self.space, record, self._bitmaps, is_pending=is_pending)
+        store = Store.load(self.area_device, self.space, record, self.bitmaps, is_pending=is_pending)
         for at in store.blocks_owned():
             if not self.space.contains(at, BLOCK_SIZE):
                 raise damaged("store", store.entry.header_offset, f"blocks from {self.space.start:#x} on", f"one at {at:#x}")
@@ -180,6 +221,8 @@ class LoadedStack:
         """Derive what depends on the stack."""
         self._merged.clear()
         self.is_durable = self._wants_durable and any(store.information.attributes & PERSISTENT for store in self.stack)
+        # Blocks below this are whole and saved without flushes: the short way.
+        self._quick_below = 0 if self.is_durable else self.volume_size >> BLOCK_SHIFT
         self._rebuild_copied()
 
     def _rebuild_copied(self) -> None:
@@ -188,7 +231,10 @@ class LoadedStack:
             self._copied = bytearray()
             return
         # Anonymous memory is zero without being touched: switching to a new store costs the same whatever the volume's size.
-        copied = mmap(-1, -(-self.volume_size // BLOCK_SIZE))
+        # One more than there are blocks, for a write of nothing at the very end.
+        block_count = -(-self.volume_size // BLOCK_SIZE)
+        copied = mmap(-1, block_count + 1)
+        copied[block_count] = 1
         for block in self.space.blocks_below(self.volume_size):
             copied[block] = 1
         for block in self.stack[-1].saved:

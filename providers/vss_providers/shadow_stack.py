@@ -3,7 +3,8 @@
 Invariants: a block is saved, and the descriptor that says so is on disk, before the volume's block changes; a store is complete
 before the catalog names it, and a shadow copy appears and goes with one sector write; freed space is used again only after the
 catalog has let go of it. While a persistent shadow copy is in the stack there is a flush at each of these points, so that they
-hold after power loss too; shadow copies that go at the next start anyway do without.
+hold after power loss too; shadow copies that go at the next start anyway do without. What power loss can make of those is told
+apart from damage by two marks: their stores are entered as expendable, and an area that never held others is provisional.
 
 The saved content of a block lies in the store that was newest when the block was overwritten, and serves all older shadow
 copies as well (reading: ``vss_providers.diff_area``). Nothing of the volume is exempt from copying, but the blocks
@@ -20,18 +21,21 @@ from uuid import UUID
 
 from vss.errors import VolumeError
 from vss_providers.catalog_slots import CATALOG_BLOCKS
-from vss_providers.loaded_stack import LoadedStack
+from vss_providers.loaded_stack import PERSISTENT, LoadedStack
 from vss_providers.on_disk.catalog import pack_empty_catalog
 from vss_providers.on_disk.layout import (
     BLOCK_HEADER_SIZE,
     BLOCK_SHIFT,
     BLOCK_SIZE,
     VOLUME_HEADER_OFFSET,
+    VOLUME_HEADER_SIZE,
 )
 from vss_providers.on_disk.store_blocks import StoreInformation, bitmap_block_count
+from vss_providers.on_disk.volume_header import VolumeHeader
 from vss_providers.shared_bitmaps import SharedBitmaps
 from vss_providers.space import MaximumReachedError
 from vss_providers.store import EMPTY_STORE_BYTES, Store
+from vss_providers.store_room import FIRST_EXTENT_BYTES
 from vss_providers.volsnap import Loss, VolsnapEvent, loss_of
 
 RUN_BYTES = 1 << 20
@@ -45,23 +49,27 @@ class ShadowStack(LoadedStack):
 
     def before_write(self, offset: int, length: int) -> None:
         """Save the blocks that are about to change and are not saved yet. Never raises: the volume goes before its copies."""
-        last = offset + length - 1 >> BLOCK_SHIFT
-        first = self._copied.find(b"\0", offset >> BLOCK_SHIFT, last + 1)
-        if first < 0:
+        first, last = offset >> BLOCK_SHIFT, offset + length - 1 >> BLOCK_SHIFT
+        if first < last:
+            first = self._copied.find(b"\0", first, last + 1)
+            if first >= 0:
+                self._copy(first, last)
             return
-        if first < last or self.is_durable or first >= self._whole_blocks:
-            self._copy(first, last)
+        # Most writes of a busy volume come here: in one block.
+        copied = self._copied
+        if not copied or copied[first]:
             return
-        # Most first writes of a busy volume come here: one block, the short way.
-        try:
-            is_saved = self.stack[-1].save_block(first, self._read, self._copy_within)
-        except VolumeError as error:
-            self.lose_all(loss_of(error, "copy-on-write failed"))
-            return
-        if is_saved:
-            self._copied[first] = 1
-        else:
-            self._copy(first, last)
+        if first < self._quick_below:
+            try:
+                if self.stack[-1].save_block(first, self._copy_block):
+                    copied[first] = 1
+                    return
+            except MaximumReachedError:
+                pass  # room is made below
+            except VolumeError as error:
+                self.lose_all(loss_of(error, "copy-on-write failed"))
+                return
+        self._copy(first, first)
 
     def _copy(self, first: int, last: int) -> None:
         try:
@@ -146,8 +154,11 @@ class ShadowStack(LoadedStack):
             VolumeError: the device failed. Either way only free space was written to, and header and catalog may stand.
         """
         self._catalog.clean()
+        is_durable = bool(information.attributes & PERSISTENT)
         if not self._header.catalog_offset:
-            self._write_header()
+            self._write_header(is_durable=is_durable, is_whole=bool(self._own_space.extents))
+        elif is_durable and self._header.is_provisional:
+            self._confirm_header()
         while True:
             try:
                 bitmaps = self._shared_bitmaps()
@@ -160,41 +171,76 @@ class ShadowStack(LoadedStack):
     @property
     def room_to_begin(self) -> int:
         """Bytes in one piece with which a new shadow copy can be prepared."""
-        bitmaps = 0 if self._bitmaps is not None else 2 * bitmap_block_count(-(-self.volume_size // BLOCK_SIZE))
+        bitmaps = 0 if self.bitmaps is not None else 2 * bitmap_block_count(-(-self.volume_size // BLOCK_SIZE))
         catalog = 0 if self._header.catalog_offset or self.storage is not None else CATALOG_BLOCKS
-        return (catalog + bitmaps) * BLOCK_SIZE + EMPTY_STORE_BYTES
+        header = FIRST_EXTENT_BYTES if self._header.is_provisional else 0
+        return (catalog + bitmaps) * BLOCK_SIZE + header + EMPTY_STORE_BYTES
 
     def _shared_bitmaps(self) -> SharedBitmaps:
         """Return the bitmaps of the area, made now where it has none."""
-        if self._bitmaps is None:
+        if self.bitmaps is None:
             note_at = self._header.catalog_offset + BLOCK_HEADER_SIZE
-            self._bitmaps = SharedBitmaps.create(self.device, self.space, note_at, self.volume_size)
-        return self._bitmaps
+            self.bitmaps = SharedBitmaps.create(self.device, self.space, note_at, self.volume_size)
+        return self.bitmaps
 
-    def _write_header(self) -> None:
+    def _write_header(self, *, is_durable: bool = True, is_whole: bool = True) -> None:
         """Put catalog, bitmaps and header in place. The header lies in block 0, so this comes before the first shadow copy.
 
-        One flush, before the header points at the rest; whoever needs the header itself to be durable flushes later.
+        Durable: one flush, before the header points at the rest; whoever needs the header itself to be durable flushes later.
+        Otherwise the header is provisional. Unless they are to be whole long bitmaps are begun only.
         """
         length = CATALOG_BLOCKS * BLOCK_SIZE
         at, made = self._own_space.allocate(length), None
-        header = replace(self._header, catalog_offset=at)
+        header = replace(self._header, catalog_offset=at, is_provisional=not is_durable)
         try:
             self.device.write(at, pack_empty_catalog(at, CATALOG_BLOCKS))
-            if self._bitmaps is None:
-                self._bitmaps = made = SharedBitmaps.create(
-                    self.device, self.space, at + BLOCK_HEADER_SIZE, self.volume_size, is_in_use=False
+            if self.bitmaps is None:
+                self.bitmaps = made = SharedBitmaps.create(
+                    self.device,
+                    self.space,
+                    at + BLOCK_HEADER_SIZE,
+                    self.volume_size,
+                    is_in_use=False,
+                    is_durable=is_durable,
+                    is_whole=is_whole,
                 )
-            else:
+            elif is_durable:
                 self.device.flush()
             self.device.write(VOLUME_HEADER_OFFSET, header.pack())
         except BaseException:
             if made is not None:
-                self._bitmaps = None
+                self.bitmaps = None
                 self.space.free_blocks(made.blocks)
             self._own_space.free(at, length)
             raise
         self._header, self._catalog = header, self._slots(at)
+
+    def _confirm_header(self) -> None:
+        """Make what a provisional header points at durable, and write one that says so; it is durable with the next flush.
+
+        Where that fails it is open what of the area will ever be durable, whatever later flushes say: it is given up.
+        """
+        first = self._header.catalog_offset
+        blocks = [*range(first, first + CATALOG_BLOCKS * BLOCK_SIZE, BLOCK_SIZE)]
+        if self.bitmaps is not None:
+            blocks += (self.bitmaps.current, self.bitmaps.previous)
+        try:
+            # Written once more: a flush may have failed meanwhile, of which nobody told us, and dropped the first time.
+            for at in blocks:
+                self.device.write(at, self.device.read(at, BLOCK_SIZE))
+            self.device.flush()
+        except VolumeError as error:
+            if self.stack:
+                self.lose_all(loss_of(error, "the diff area could not be made durable"))
+            self._start_over()
+            raise
+        self._change_header(replace(self._header, is_provisional=False))
+
+    def _change_header(self, header: VolumeHeader) -> None:
+        """Put another header in place; what stood there is part of what shadow copies show."""
+        self.before_write(VOLUME_HEADER_OFFSET, VOLUME_HEADER_SIZE)
+        self.device.write(VOLUME_HEADER_OFFSET, header.pack())
+        self._header = header
 
     def discard(self, store: Store) -> None:
         """Give back the space of a store that was prepared and never began."""
@@ -222,6 +268,8 @@ class ShadowStack(LoadedStack):
         Raises:
             VolumeError: the device failed; whether the entries stand is unknown.
         """
+        is_expendable = not any(each.information.attributes & PERSISTENT for each in self.stack)
+        store.entry = replace(store.entry, is_expendable=is_expendable)
         self._catalog.enter(store.pair_at, store.snapshot, store.entry, is_pending=is_pending, is_durable=self.is_durable)
         store.is_pending = is_pending
 

@@ -145,6 +145,7 @@ class StorageManagement(FinishedCopies):
             )
         try:
             erase_diff_area(attached.area.device)
+            attached.growth.abandon_bitmaps()
             storage = attached.area.storage
             if storage is not None and storage.is_current:
                 await self._dissociate(storage, volume.volume_id)

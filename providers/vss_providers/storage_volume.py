@@ -124,7 +124,10 @@ class StorageVolume:
             except KeyError:
                 self._drop_entry(store_id)  # its association is gone
             except VolumeDamagedError as error:
-                self._damaged[store_id] = error
+                if entry.is_expendable:
+                    self._drop_entry(store_id)
+                else:
+                    self._damaged[store_id] = error
         if self._damaged:
             # What belongs to a damaged store is unknown, so nothing that was there is given to others.
             used = list(range(self._space.start, self._space.end, BLOCK_SIZE))

@@ -22,7 +22,6 @@ from vss_providers.on_disk.layout import (
     BLOCK_HEADER_SIZE,
     BLOCK_SHIFT,
     BLOCK_SIZE,
-    NEXT_OFFSET_AT,
     SECTOR_SIZE,
     RecordType,
     damaged,
@@ -36,10 +35,7 @@ from vss_providers.on_disk.store_blocks import (
     FORWARDER,
     NOT_USED,
     OVERLAY,
-    RANGE_SIZE,
-    RANGES_PER_BLOCK,
     BlockDescriptor,
-    BlockRange,
     StoreInformation,
     check_descriptor,
     pack_descriptor,
@@ -47,22 +43,22 @@ from vss_providers.on_disk.store_blocks import (
     pack_range_block,
     pack_store_header,
     parse_descriptors,
-    parse_ranges,
     read_store_header,
 )
 from vss_providers.shared_bitmaps import SharedBitmaps
 from vss_providers.space import Space
-
-FIRST_EXTENT_BYTES = 4 * BLOCK_SIZE
-
-FIRST_EXTENT_AT = 3 * BLOCK_SIZE
-"""Relative offset of the first space after header, block list and range list; where Windows-made stores begin as well."""
+from vss_providers.store_room import FIRST_EXTENT_AT, StoreRoom
 
 EMPTY_STORE_BYTES = FIRST_EXTENT_AT + BLOCK_SIZE
 """What a new store takes: the three, and its side-car."""
 
 
-class Store:
+CopyBlock = Callable[[int, int, int, int, bytes], bytes | memoryview]
+"""Copies a block from the volume to the area, (source, target, length), then writes a record, (offset, bytes); see
+``CopyingStore``. Returns the block."""
+
+
+class Store(StoreRoom):
     """The store of one shadow copy.
 
     Attributes:
@@ -73,7 +69,6 @@ class Store:
         is_pending: whether these entries do not count yet.
         saved: block number → absolute offset of the saved block.
         overlays: block number → (absolute offset, bitmap of valid sectors).
-        ranges: the space set aside for it.
         side_car: digests of the saved blocks.
         exposed: what it is called on the host.
         lost: why the content is gone, or an empty string.
@@ -81,9 +76,7 @@ class Store:
 
     def __init__(self, device: BlockStore, space: Space, entry: StoreEntry, information: StoreInformation) -> None:
         """Made by ``create`` and ``load``."""
-        self._device = device
-        self._write = device.write
-        self._space = space
+        super().__init__(device, space, entry.range_list_offset)
         self.entry = entry
         self.information = information
         self.snapshot = SnapshotEntry(entry.store_id, 0, 0, 0)
@@ -93,15 +86,8 @@ class Store:
         self.overlays: dict[int, tuple[int, int]] = {}
         self.lost = ""
         self.exposed = ExposedName()
-        self._metadata: list[int] = []  # every block of the chains, header included
         self._list_at = entry.block_list_offset
         self._list_count = 0
-        self._ranges_at = entry.range_list_offset
-        self._ranges_count = 0
-        self.ranges: list[BlockRange] = []
-        self._relative_end = FIRST_EXTENT_AT
-        self._next = self._extent_end = 0  # what is left of the extent that blocks are taken from
-        self._relative_shift = 0  # absolute minus relative offset in that extent
         self.side_car = SideCar(device.write, lambda: self._take_block()[0], entry.store_id)
 
     @classmethod
@@ -200,26 +186,6 @@ class Store:
         else:
             self.saved[block] = descriptor.store_offset
 
-    def _load_ranges(self) -> None:
-        for header, data in walk_chain(self._device, RecordType.RANGE_LIST, self.entry.range_list_offset):
-            self._metadata.append(header.offset)
-            self._ranges_at, self._ranges_count = header.offset, 0
-            for each in parse_ranges(data):
-                if each.start % BLOCK_SIZE or not self._space.start <= each.start <= self._device.size_bytes - each.length:
-                    return  # a torn last entry: its space is known by the descriptors that point there, or is free
-                self._ranges_count += 1
-                self.ranges.append(each)
-                self._relative_end = max(self._relative_end, each.relative_start + each.length)
-
-    def _find_next(self) -> None:
-        """Find what is left of the last extent; everything that may lie in it is loaded."""
-        if self.ranges:
-            last = self.ranges[-1]
-            self._extent_end = last.start + last.length
-            self._relative_shift = last.start - last.relative_start
-            inside = [offset for offset in self.blocks_used() if last.start <= offset < self._extent_end]
-            self._next = max(inside, default=last.start - BLOCK_SIZE) + BLOCK_SIZE
-
     # -- what is where ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -236,12 +202,6 @@ class Store:
         for offset, _ in self.overlays.values():
             yield offset
 
-    def blocks_owned(self) -> Iterator[int]:
-        """Yield every block used, and those set aside for it; some twice."""
-        yield from self.blocks_used()
-        for each in self.ranges:
-            yield from range(each.start, each.start + each.length, BLOCK_SIZE)
-
     def set_attributes(self, attributes: int) -> None:
         """Change the attribute bits, durably: four bytes of the store header; ``VolumeError`` when the device fails."""
         at = self.entry.header_offset + BLOCK_HEADER_SIZE + ATTRIBUTES_AT
@@ -255,30 +215,28 @@ class Store:
 
     # -- growing ---------------------------------------------------------------------------------------------------------------
 
-    def save_block(self, block: int, read: Callable[[int, int], bytes], copy: Callable[..., memoryview] | None) -> bool:
-        """Save one whole block of the volume the short way, without flushes; False where list or extent is full and ``save``
-        must help. ``read`` reads it; ``copy`` copies it at once where volume and area are one device that can.
-        ``VolumeError`` when the device failed.
+    def save_block(self, block: int, copy: CopyBlock) -> bool:
+        """Save one whole block of the volume the short way, without flushes; False where the list block is full and ``save``
+        must help. ``copy`` copies it.
+
+        Raises:
+            VolumeError: no room, or the device failed.
         """
-        at, count = self._next, self._list_count
-        if at == self._extent_end or count == DESCRIPTORS_PER_BLOCK:
+        count = self._list_count
+        if count == DESCRIPTORS_PER_BLOCK:
             return False
+        if self._next == self._extent_end:
+            self._take_extent()
+        at, start = self._next, block << BLOCK_SHIFT
         self._next = at + BLOCK_SIZE
-        start = block << BLOCK_SHIFT
-        write = self._write
-        data = read(start, BLOCK_SIZE) if copy is None else copy(start, at, BLOCK_SIZE)
-        digest = digest_of(data)  # while the block is in the processor's cache
-        if copy is None:
-            write(at, data)
         descriptor = pack_descriptor(start, at - self._relative_shift, at, 0, 0)
-        write(self._list_at + BLOCK_HEADER_SIZE + count * DESCRIPTOR_SIZE, descriptor)
+        data = copy(start, at, BLOCK_SIZE, self._list_at + BLOCK_HEADER_SIZE + count * DESCRIPTOR_SIZE, descriptor)
         self._list_count = count + 1
         self.saved[block] = at
-        side_car = self.side_car
-        pending = side_car.pending
-        pending += (at, digest)
+        pending = self.side_car.pending
+        pending += (at, digest_of(data))  # while the block is in the processor's cache
         if len(pending) >= PENDING_MAX:
-            side_car.settle()
+            self.side_car.settle()
         return True
 
     def save(self, block: int, data: bytes, *, is_durable: bool) -> None:
@@ -351,50 +309,3 @@ class Store:
                 self._device.write(self._list_at + BLOCK_HEADER_SIZE + self._list_count * DESCRIPTOR_SIZE, packed[:room])
             self._list_count += min(room, len(packed)) // DESCRIPTOR_SIZE
             packed = packed[room:]
-
-    def _link(self, last_at: int, next_at: int, *, is_durable: bool) -> None:
-        """Make the block at ``next_at``, which is complete, the next one of the chain that ends at ``last_at``."""
-        self._metadata.append(next_at)
-        if is_durable:
-            self._device.flush()
-        self._device.write(last_at + NEXT_OFFSET_AT, next_at.to_bytes(8, "little"))
-
-    # -- space -----------------------------------------------------------------------------------------------------------------
-
-    def _take_block(self) -> tuple[int, int]:
-        """Return absolute and relative offset of a fresh block."""
-        at, _ = self._take_run(BLOCK_SIZE)
-        return at, at - self._relative_shift
-
-    def _take_run(self, length: int) -> tuple[int, int]:
-        """Return absolute offset and length of at least one and at most ``length`` bytes of fresh blocks."""
-        if self._next == self._extent_end:
-            self._take_extent()
-        at, taken = self._next, min(length, self._extent_end - self._next)
-        self._next += taken
-        return at, taken
-
-    def _take_extent(self) -> None:
-        """Take space from the area, the more the more there is already, and enter it in the range list."""
-        wanted = min(max(self._relative_end // 2 // BLOCK_SIZE * BLOCK_SIZE, FIRST_EXTENT_BYTES), self._space.growth_bytes)
-        at, length = self._space.allocate_extent(wanted)
-        try:
-            self._append_range(BlockRange(at, self._relative_end, length))
-        except BaseException:
-            self._space.free(at, length)
-            raise
-        self._relative_shift = at - self._relative_end
-        self._relative_end += length
-        self._next, self._extent_end = at, at + length
-
-    def _append_range(self, new: BlockRange) -> None:
-        """Enter a range; no reader needs the list, so a torn entry costs nothing and there are no barriers."""
-        if self._ranges_count < RANGES_PER_BLOCK:
-            self._device.write(self._ranges_at + BLOCK_HEADER_SIZE + self._ranges_count * RANGE_SIZE, new.pack())
-            self._ranges_count += 1
-        else:
-            at = self._space.allocate(BLOCK_SIZE)
-            self._device.write(at, pack_range_block(new.relative_start + new.length, at, new.pack()))
-            self._link(self._ranges_at, at, is_durable=False)
-            self._ranges_at, self._ranges_count = at, 1
-        self.ranges.append(new)

@@ -153,6 +153,7 @@ class TakingUp(Provider):
             return known
         if known is not None:
             known.area.forget(known.absence)
+            known.growth.abandon_bitmaps()
             del self._attached[volume.volume_id]
         serving = self._storage_volumes.get(volume.volume_id)
         if serving is not None and serving.volume is volume and serving.is_current:
@@ -215,6 +216,7 @@ class TakingUp(Provider):
         growth = AreaFaults(self._ports, volume, area, self._growth_s)
         attached = self._attached[volume.volume_id] = AttachedVolume(volume, area, growth)
         attached.set_filter()
+        growth.complete_bitmaps()
         if area.missing:
             text = f"{len(area.missing)} shadow copies have no store on their storage volume"
             self._ports.emit(VolsnapEvent.STORE_NOT_FOUND.record(volume.name, text))

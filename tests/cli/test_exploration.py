@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.exploration.scenarios import ONE_BACKUP
 from vss.cli.main import main
 from vss.exit_codes import ExitCode
 from vss.exploration import sweep as sweeping
@@ -15,26 +16,14 @@ from vss.exploration.trials import Trial
 from vss.simulation.fault_sites import EffectForm
 from vss.simulation.fault_words import Visibility
 
-TINY = """
-title = "One writer, two backups"
-[lab]
-template = "small"
-workloads = []
-volumes = [{ name = "D:", size = "2 MiB" }]
-[[lab.writers]]
-name = "A"
-kind = "scripted"
-[lab.writers.options]
-name = "A"
-components = [{ name = "C", file_sets = [{ path = 'D:\\A' }] }]
-files = [{ path = 'D:\\A\\a.dat', size = "512 B", seed = 1 }]
-[[method]]
-do = "backup"
-name = "backup"
+TINY = (
+    ONE_BACKUP
+    + """
 [[method]]
 do = "backup"
 name = "second"
 """
+)
 
 
 @pytest.fixture

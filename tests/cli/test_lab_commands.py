@@ -280,14 +280,33 @@ def test_a_configuration_edited_into_nonsense_names_the_key(lab: Path, console: 
     assert console.vss("lab", "check", "lab") == 0
 
 
+def size_shown(console: Console) -> int:
+    """Return the size of D: as the next start of the lab has it."""
+    return next(int(each["size_bytes"]) for each in console.data("lab", "show", "lab")["volumes"] if each["name"] == "D:")
+
+
+@pytest.mark.slow
+def test_a_grown_volume_keeps_its_size_and_a_new_disk_has_that_of_the_configuration(lab: Path, console: Console) -> None:
+    configuration = (lab / "lab.toml").read_bytes()
+
+    assert console.vss("lab", "grow", "lab", "D:", "12MiB") == 0
+
+    assert (lab / "lab.toml").read_bytes() == configuration
+    assert size_shown(console) == 12 << 20 == (lab / "volumes" / "D.img").stat().st_size
+    os.truncate(lab / "volumes" / "D.img", 10 << 20)  # longer than configured, shorter than it was
+    assert console.vss("lab", "show", "lab") == ExitCode.USAGE
+    assert "superblock at offset" in console.err
+    assert console.vss("lab", "lose", "lab", "D:") == 0
+    assert console.vss("lab", "replace", "lab", "D:") == 0
+    assert size_shown(console) == 8 << 20 == (lab / "volumes" / "D.img").stat().st_size
+
+
 @pytest.mark.slow
 def test_a_volume_grows_unless_it_has_shadow_copy_storage(lab: Path, console: Console) -> None:
     assert console.vss("lab", "grow", "lab", "D:", "12MiB") == 0
     assert console.out == "volume D: has 12582912 bytes\n"
     assert console.data("lab", "grow", "lab", "D:", "16 MiB")["size_bytes"] == 16 << 20
-    assert (
-        next(each for each in console.data("lab", "show", "lab")["volumes"] if each["name"] == "D:")["size_bytes"] == 16 << 20
-    )
+    assert size_shown(console) == 16 << 20
     assert console.vss("lab", "grow", "lab", "D:", "1MiB") == ExitCode.USAGE
     assert "expected a size of at least 16777216 bytes" in console.err
     assert console.vss("admin", "add", "shadowstorage", "--lab", "lab", "/for=D:", "/on=D:", "/maxsize=8MB") == 0

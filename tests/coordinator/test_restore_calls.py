@@ -172,6 +172,8 @@ def test_what_cannot_be_selected_says_why() -> None:
         async with scene.coordinator.open_session() as session:
             session.initialize_for_restore(document)
             await session.gather_writer_metadata()
+            with pytest.raises(NotFoundError, match="is not in the backup components document"):
+                session.set_selected_for_restore(writer.writer_class_id, component.type, "", "nobody")
             with pytest.raises(NotFoundError, match="is not running on this machine"):
                 session.set_selected_for_restore(writer.writer_class_id, component.type, "", "A")
 
@@ -299,7 +301,11 @@ def test_a_moved_ranges_file_is_told() -> None:
     async def partial(context: Any) -> None:
         part = context.components
         (component,) = part.components
-        files = (PartialFile("D:\\data", "a", "0:5"), PartialFile("D:\\data", "b", "D:\\data\\ranges"))
+        files = (
+            PartialFile("D:\\data", "a", "0:5"),
+            PartialFile("D:\\data", "b", "D:\\data\\ranges"),
+            PartialFile("D:\\data", "c", "7:1"),
+        )
         context.set_components(replace(part, components=(replace(component, partial_files=files),)))
 
     async def story(session: Any, key: tuple[Any, ...]) -> None:
@@ -308,8 +314,11 @@ def test_a_moved_ranges_file_is_told() -> None:
         assert [each.ranges for each in session.document.writers[0].components[0].partial_files] == [
             "0:5",
             "D:\\moved\\ranges",
+            "7:1",
         ]
-        for index in (2, -1):
+        session.set_ranges_file_path(*key, 0, "D:\\first")
+        assert session.document.writers[0].components[0].partial_files[0].ranges == "D:\\first"
+        for index in (3, -1):
             refused(
                 session,
                 NotFoundError,
@@ -356,3 +365,15 @@ def test_if_replace_fails_means_post_restore_only_then(
         assert writer.calls == ["A.identify", "A.on_pre_restore", *(["A.on_post_restore"] if heard else [])]
 
     play(lambda ports: restoring(ports, writer, story))
+
+
+@pytest.mark.parametrize("step", ["pre_restore", "post_restore"])
+def test_a_writer_that_does_not_answer_is_not_responding(step: str) -> None:
+    async def story(session: Any, key: tuple[Any, ...]) -> None:
+        session.set_selected_for_restore(*key)
+        await session.pre_restore()
+        await session.post_restore()
+        (status,) = await session.gather_writer_status()
+        assert (status.state, status.failure) == (WriterState.UNKNOWN, HResult.VSS_E_WRITER_NOT_RESPONDING)
+
+    play(lambda ports: restoring(ports, RestorableWriter("A", behaviour={f"on_{step}": "hang"}), story))

@@ -60,6 +60,13 @@ def test_a_failed_set_can_only_be_aborted() -> None:
     assert {phase for state, phase in TRANSITIONS if state is S.FAILED} == {P.ABORT}
 
 
+def test_abort_is_legal_from_the_first_volume_to_the_end_and_at_the_end_changes_nothing() -> None:
+    assert {state: after for (state, phase), after in TRANSITIONS.items() if phase is P.ABORT} == {
+        S.CREATED: (S.CREATED, S.CREATED),
+        **{state: (S.ABORTED, S.ABORTED) for state in S if state not in (S.EMPTY, S.CREATED)},
+    }
+
+
 @pytest.mark.parametrize("phase", list(P))
 @pytest.mark.parametrize("state", list(S))
 @pytest.mark.parametrize("ok", [True, False])
@@ -96,6 +103,11 @@ def test_abort_never_comes_while_volumes_are_being_added() -> None:
     with pytest.raises(BadStateError, match="in state PREPARING"):
         machine.begin(P.ABORT)
     assert machine.in_flight is P.BEGIN_PREPARE
+
+
+def test_a_refusal_names_what_would_be_legal() -> None:
+    with pytest.raises(BadStateError, match="in state PREPARED: expected one of PreCommitSnapshots, AbortSnapshots$"):
+        machine_in(S.PREPARED).begin(P.COMMIT)
 
 
 def test_abort_twice_is_harmless_and_a_finished_set_is_left_alone() -> None:

@@ -6,7 +6,15 @@ import networkx as nx
 import pytest
 
 from vss.errors import BadStateError
-from vss.machines.session import TRANSITIONS, TWO_MOMENTS, SessionCall, SessionMachine, SessionState, state_after_failure
+from vss.machines.session import (
+    STATUS_IS_MEANINGFUL,
+    TRANSITIONS,
+    TWO_MOMENTS,
+    SessionCall,
+    SessionMachine,
+    SessionState,
+    state_after_failure,
+)
 
 S = SessionState
 C = SessionCall
@@ -73,6 +81,80 @@ WITHOUT_SET = (
 LEFT_WAITING = (*BACKUP[: BACKUP.index(C.BACKUP_COMPLETE)], C.LEAVE_WAITING)
 COMPLETION = (C.INITIALIZE_WITH_DOCUMENT, C.GATHER_WRITER_METADATA, C.BACKUP_COMPLETE, C.GATHER_WRITER_STATUS, C.RELEASE)
 IMPORT = (C.INITIALIZE_WITH_DOCUMENT, C.IMPORT_SNAPSHOTS, C.QUERY, C.BREAK_SNAPSHOT_SET, C.RELEASE)
+
+UNFINISHED_BACKUP = {
+    S.INITIALIZED,
+    S.CONTEXT_SET,
+    S.DISCOVERED,
+    S.PREPARED_WITHOUT_SET,
+    S.SET_STARTED,
+    S.PREPARED,
+    S.SNAPSHOT_TAKEN,
+    S.BACKUP_FAILED,
+    S.WRITERLESS,
+    S.WRITERLESS_DISCOVERED,
+    S.WRITERLESS_SET_STARTED,
+    S.WRITERLESS_SNAPSHOT_TAKEN,
+}
+LOOKED_AT = UNFINISHED_BACKUP | {S.COMPLETED, S.QUERYING, S.DOCUMENT_LOADED, S.DOCUMENT_DISCOVERED, S.IMPORTED}
+BEFORE_WRITERS_ARE_ASKED = {S.INITIALIZED, S.CONTEXT_SET, S.WRITERLESS, S.DOCUMENT_LOADED, S.RESTORE_INITIALIZED}
+CHOOSING = {S.DISCOVERED, S.SET_STARTED}
+LEGAL_IN: dict[SessionCall, set[SessionState]] = {
+    C.INITIALIZE_FOR_BACKUP: {S.CREATED},
+    C.INITIALIZE_WITH_DOCUMENT: {S.CREATED},
+    C.INITIALIZE_FOR_RESTORE: {S.CREATED},
+    C.SET_CONTEXT: {S.INITIALIZED},
+    C.SET_CONTEXT_WITHOUT_WRITERS: {S.INITIALIZED},
+    C.SET_CONTEXT_ALL: {S.INITIALIZED},
+    C.SET_BACKUP_STATE: {S.INITIALIZED, S.CONTEXT_SET, S.WRITERLESS, S.WRITERLESS_DISCOVERED} | CHOOSING,
+    C.ENABLE_WRITER_CLASSES: BEFORE_WRITERS_ARE_ASKED,
+    C.DISABLE_WRITER_CLASSES: BEFORE_WRITERS_ARE_ASKED,
+    C.DISABLE_WRITER_INSTANCES: BEFORE_WRITERS_ARE_ASKED,
+    C.GATHER_WRITER_METADATA: BEFORE_WRITERS_ARE_ASKED,
+    C.GATHER_WRITER_STATUS: set(S)
+    - BEFORE_WRITERS_ARE_ASKED
+    - {S.CREATED, S.WRITERLESS_SET_STARTED, S.WRITERLESS_SNAPSHOT_TAKEN, S.QUERYING, S.IMPORTED, S.ABORTED, S.RELEASED},
+    C.ADD_COMPONENT: CHOOSING,
+    C.SET_BACKUP_OPTIONS: CHOOSING,
+    C.SET_PREVIOUS_BACKUP_STAMP: CHOOSING | {S.RESTORE_DISCOVERED},
+    C.IS_VOLUME_SUPPORTED: UNFINISHED_BACKUP | {S.COMPLETED},
+    C.START_SNAPSHOT_SET: {S.DISCOVERED, S.WRITERLESS, S.WRITERLESS_DISCOVERED},
+    C.ADD_TO_SNAPSHOT_SET: {S.SET_STARTED, S.PREPARED, S.WRITERLESS_SET_STARTED},
+    C.PREPARE_FOR_BACKUP: CHOOSING,
+    C.DO_SNAPSHOT_SET: {S.PREPARED, S.WRITERLESS_SET_STARTED},
+    C.IMPORT_SNAPSHOTS: {S.DOCUMENT_LOADED},
+    C.GET_SNAPSHOT_PROPERTIES: LOOKED_AT,
+    C.QUERY: LOOKED_AT,
+    C.OPEN_SNAPSHOT: LOOKED_AT,
+    C.DELETE_SNAPSHOTS: LOOKED_AT,
+    C.BREAK_SNAPSHOT_SET: LOOKED_AT,
+    C.EXPOSE_SNAPSHOT: LOOKED_AT,
+    C.UNEXPOSE_SNAPSHOT: LOOKED_AT,
+    C.REVERT_TO_SNAPSHOT: LOOKED_AT,
+    C.QUERY_REVERT_STATUS: LOOKED_AT,
+    C.SET_BACKUP_SUCCEEDED: {S.SNAPSHOT_TAKEN, S.PREPARED_WITHOUT_SET},
+    C.BACKUP_COMPLETE: {S.SNAPSHOT_TAKEN, S.PREPARED_WITHOUT_SET, S.DOCUMENT_DISCOVERED},
+    C.LEAVE_WAITING: {S.SNAPSHOT_TAKEN},
+    C.SAVE_AS_XML: {S.WRITERLESS_SNAPSHOT_TAKEN, S.IMPORTED, *STATUS_IS_MEANINGFUL},
+    C.ABORT_BACKUP: UNFINISHED_BACKUP,
+    C.SET_RESTORE_STATE: {S.RESTORE_INITIALIZED, S.RESTORE_DISCOVERED},
+    C.SET_SELECTED_FOR_RESTORE: {S.RESTORE_DISCOVERED},
+    C.SET_SELECTED_FOR_RESTORE_EX: {S.RESTORE_DISCOVERED},
+    C.ADD_RESTORE_SUBCOMPONENT: {S.RESTORE_DISCOVERED},
+    C.SET_RESTORE_OPTIONS: {S.RESTORE_DISCOVERED},
+    C.SET_ADDITIONAL_RESTORES: {S.RESTORE_DISCOVERED},
+    C.SET_AUTHORITATIVE_RESTORE: {S.RESTORE_DISCOVERED},
+    C.SET_ROLL_FORWARD: {S.RESTORE_DISCOVERED},
+    C.SET_RESTORE_NAME: {S.RESTORE_DISCOVERED},
+    C.ADD_NEW_TARGET: {S.RESTORE_DISCOVERED},
+    C.PRE_RESTORE: {S.RESTORE_DISCOVERED},
+    C.ADD_ALTERNATIVE_LOCATION_MAPPING: {S.RESTORING},
+    C.SET_RANGES_FILE_PATH: {S.RESTORING},
+    C.SET_FILE_RESTORE_STATUS: {S.RESTORING},
+    C.POST_RESTORE: {S.RESTORING},
+    C.RELEASE: set(S),
+}
+"""The table said a second time, by call and not by state."""
 
 
 def graph(*without: SessionCall) -> nx.MultiDiGraph:
@@ -158,6 +240,20 @@ def test_backup_and_restore_share_nothing_but_start_and_end() -> None:
 def test_a_failed_backup_never_completes_and_a_failed_restore_never_goes_on() -> None:
     assert nx.descendants(graph(), S.BACKUP_FAILED) == {S.ABORTED, S.RELEASED, S.BACKUP_FAILED} - {S.BACKUP_FAILED}
     assert nx.descendants(graph(), S.RESTORE_FAILED) == {S.RELEASED}
+
+
+@pytest.mark.parametrize("call", list(C))
+def test_a_call_is_legal_where_the_order_of_calls_has_it_and_nowhere_else(call: SessionCall) -> None:
+    assert {state for state in S if machine_in(state).allows(call)} == LEGAL_IN[call]
+
+
+def test_the_status_tells_of_this_session_after_each_step_that_writers_answer() -> None:
+    after_steps = {
+        after
+        for (_, call), after in TRANSITIONS.items()
+        if call in (C.PREPARE_FOR_BACKUP, C.DO_SNAPSHOT_SET, C.BACKUP_COMPLETE, C.PRE_RESTORE, C.POST_RESTORE)
+    }
+    assert after_steps - {S.WRITERLESS_SNAPSHOT_TAKEN} | {S.BACKUP_FAILED, S.RESTORE_FAILED} == STATUS_IS_MEANINGFUL
 
 
 # -- the machine ---------------------------------------------------------------------------------------------------------------
@@ -254,6 +350,11 @@ def test_where_a_failed_call_leads(calls: tuple[SessionCall, ...], call: Session
     machine.call(call)
     machine.fail(call)
     assert machine.state is state
+
+
+def test_a_refusal_names_what_would_be_legal() -> None:
+    with pytest.raises(BadStateError, match="expected one of GatherWriterStatus, SaveAsXML, Release$"):
+        machine_in(S.RESTORED).call(C.POST_RESTORE)
 
 
 def test_while_a_call_runs_only_release_is_legal() -> None:

@@ -94,6 +94,43 @@ def test_failed_states_are_left_by_nothing_but_a_failed_shutdown() -> None:
             assert (after, data["event"], data["ok"]) == (S.FAILED_AT_BACKUPSHUTDOWN, E.BACKUP_SHUTDOWN, False)
 
 
+def test_a_metadata_request_is_legal_everywhere_and_keeps_the_state_outside_stable() -> None:
+    assert {state: TRANSITIONS.get((state, E.IDENTIFY)) for state in S} == {
+        **{state: (state, state) for state in S},
+        S.STABLE: (S.STABLE, S.FAILED_AT_IDENTIFY),
+    }
+
+
+def test_abort_undoes_what_is_not_over_keeps_what_failed_and_is_refused_elsewhere() -> None:
+    undone = (S.STABLE, S.WAITING_FOR_FREEZE, S.WAITING_FOR_THAW, S.WAITING_FOR_POST_SNAPSHOT)
+    kept = (
+        S.UNKNOWN,
+        S.FAILED_AT_PREPARE_BACKUP,
+        S.FAILED_AT_PREPARE_SNAPSHOT,
+        S.FAILED_AT_FREEZE,
+        S.FAILED_AT_THAW,
+    )
+    assert {state: after for (state, event), after in TRANSITIONS.items() if event is E.ABORT} == {
+        **dict.fromkeys(undone, (S.STABLE, S.UNKNOWN)),
+        **{state: (state, state) for state in kept},
+    }
+
+
+def test_the_end_of_a_backup_may_be_told_to_all_but_those_between_prepare_and_post_snapshot() -> None:
+    failed = S.FAILED_AT_BACKUPSHUTDOWN
+    assert {state: after for (state, event), after in TRANSITIONS.items() if event is E.BACKUP_SHUTDOWN} == {
+        S.STABLE: (S.STABLE, failed),
+        S.WAITING_FOR_BACKUP_COMPLETE: (S.STABLE, failed),
+        S.UNKNOWN: (S.UNKNOWN, failed),
+        S.FAILED_AT_PREPARE_BACKUP: (S.FAILED_AT_PREPARE_BACKUP, failed),
+        S.FAILED_AT_PREPARE_SNAPSHOT: (S.FAILED_AT_PREPARE_SNAPSHOT, failed),
+        S.FAILED_AT_FREEZE: (S.FAILED_AT_FREEZE, failed),
+        S.FAILED_AT_THAW: (S.FAILED_AT_THAW, failed),
+        S.FAILED_AT_POST_SNAPSHOT: (S.FAILED_AT_POST_SNAPSHOT, failed),
+        S.FAILED_AT_BACKUP_COMPLETE: (S.FAILED_AT_BACKUP_COMPLETE, failed),
+    }
+
+
 # -- the machine ---------------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +154,53 @@ def test_every_pair_is_a_row_or_a_refusal_that_changes_nothing(state: WriterStat
 def test_happy_path() -> None:
     machine = WriterMachine("Store")
     assert [(event, step(machine, event)) for event, _ in HAPPY_PATH] == list(HAPPY_PATH)
+
+
+def test_an_answer_that_was_lost_on_its_way_makes_the_step_that_succeeded_fail_once() -> None:
+    machine = WriterMachine("Store")
+    step(machine, E.PREPARE_FOR_BACKUP)
+    assert machine.retract(E.PREPARE_FOR_BACKUP)
+    assert machine.state is S.FAILED_AT_PREPARE_BACKUP
+    assert not machine.retract(E.PREPARE_FOR_BACKUP)
+    assert machine.state is S.FAILED_AT_PREPARE_BACKUP
+
+
+def test_only_the_last_step_and_one_that_succeeded_can_be_taken_back() -> None:
+    fresh = WriterMachine("Store")
+    assert not fresh.retract(E.PREPARE_FOR_BACKUP)
+
+    machine = WriterMachine("Store")
+    step(machine, E.PREPARE_FOR_BACKUP)
+    step(machine, E.PREPARE_FOR_SNAPSHOT)
+    assert not machine.retract(E.PREPARE_FOR_BACKUP)
+    assert machine.state is S.WAITING_FOR_FREEZE
+
+    step(machine, E.FREEZE, ok=False)
+    assert not machine.retract(E.PREPARE_FOR_SNAPSHOT)
+    assert not machine.retract(E.FREEZE)
+    assert machine.state is S.FAILED_AT_FREEZE
+
+
+def test_a_step_is_not_taken_back_where_the_window_ran_out_in_between() -> None:
+    machine = machine_in(S.WAITING_FOR_FREEZE)
+    step(machine, E.FREEZE)
+    machine.expire()
+    assert not machine.retract(E.FREEZE)
+    assert machine.state is S.FAILED_AT_THAW
+
+
+def test_a_fresh_session_resumes_waiting_for_backup_complete() -> None:
+    machine = WriterMachine("Store")
+    machine.resume()
+    assert machine.state is S.WAITING_FOR_BACKUP_COMPLETE
+    with pytest.raises(AssertionError, match="resumed in state WAITING_FOR_BACKUP_COMPLETE"):
+        machine.resume()
+
+
+def test_a_writer_of_which_nobody_knows_is_unknown() -> None:
+    machine = machine_in(S.WAITING_FOR_BACKUP_COMPLETE)
+    machine.forget()
+    assert machine.state is S.UNKNOWN
 
 
 def test_a_second_begin_while_a_step_is_in_flight_is_our_own_mistake() -> None:
@@ -195,6 +279,12 @@ def test_no_answer_leaves_a_writer_unknown_outside_the_window(state: S, event: E
 def test_losing_nothing_is_our_own_mistake() -> None:
     with pytest.raises(AssertionError, match="no step"):
         WriterMachine("Store").lose()
+
+
+def test_a_refusal_names_what_would_be_legal() -> None:
+    legal = "Identify, Thaw, Abort, FreezeTimerExpired"
+    with pytest.raises(BadStateError, match=f"in state WAITING_FOR_THAW: expected one of {legal}$"):
+        machine_in(S.WAITING_FOR_THAW).begin(E.FREEZE)
 
 
 def test_abort_is_refused_after_post_snapshot() -> None:

@@ -13,6 +13,9 @@ from uuid import UUID
 
 import pytest
 
+from vss.ids import Guid
+from vss.roles.provider import Provider
+from vss.volumes import BlockVolume
 from vss.volumes.block_store import BlockStore, MemoryStore
 from vss.volumes.boot_record import boot_record
 from vss_providers.diff_area import DiffArea
@@ -25,6 +28,19 @@ BLOCK = 0x4000
 VOLUME_ID = UUID("0c5ab0f2-6a51-4c3e-9d0b-0b8f2c1d7e55")
 PERSISTENT, VOLATILE = 0x20009, 0x20000
 FIRST_FILETIME = 133_000_000_000_000_000
+
+
+async def take(provider: Provider, volume: BlockVolume, number: int, attributes: int = 0) -> Guid:
+    """Make a shadow copy of one volume, call by call; ``number`` is one that no other has."""
+    set_id, snapshot_id = Guid(int=2 * number), Guid(int=2 * number + 1)
+    await provider.begin_prepare_snapshot(set_id, snapshot_id, volume, attributes)
+    await provider.end_prepare_snapshots(set_id)
+    await provider.pre_commit_snapshots(set_id)
+    await provider.commit_snapshots(set_id)
+    await provider.post_commit_snapshots(set_id, 1)
+    await provider.pre_final_commit_snapshots(set_id)
+    await provider.post_final_commit_snapshots(set_id)
+    return snapshot_id
 
 
 class DiffAreaScene:
@@ -98,6 +114,28 @@ class DiffAreaScene:
         assert read_with_reader(self.device) == self.expected
 
 
+class SparseFile:
+    """A store as a file object, without a copy of its gigabytes."""
+
+    def __init__(self, device: BlockStore) -> None:
+        self._device, self._at = device, 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self.get_size())[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        data = self._device.read(self._at, min(size, self.get_size() - self._at))
+        self._at += len(data)
+        return data
+
+    def get_size(self) -> int:
+        return self._device.size_bytes
+
+
 def read_with_reader(device: BlockStore) -> dict[UUID, bytes]:
     """Read every shadow copy with our own reader, oldest first."""
     copies = ShadowVolume(device).shadow_copies
@@ -120,6 +158,19 @@ def read_with_dissect(image: bytes) -> dict[UUID, bytes]:
     """Read every shadow copy with dissect.volume, oldest first."""
     vss = pytest.importorskip("dissect.volume.vss", reason="dissect.volume is not installed")
     return {store.copy_identifier: store.open().read(store.volume_size) for store in vss.VSS(io.BytesIO(image)).catalog.stores}
+
+
+def read_with_dfir_ntfs(image: bytes, storage_image: bytes = b"") -> list[bytes]:
+    """Read every shadow copy with dfir_ntfs, oldest first; the one reader that takes the image of a storage volume as well."""
+    reader = pytest.importorskip("dfir_ntfs.ShadowCopy", reason="dfir_ntfs is not installed")
+    files = [io.BytesIO(each) for each in (image, storage_image) if each]
+    parser = (reader.ShadowParserTwoVolumes if storage_image else reader.ShadowParser)(*files)
+    found = []
+    for each in sorted(parser.shadows(), key=lambda each: int(each.stack_position)):
+        parser.select_shadow(each.stack_position)
+        parser.seek(0)
+        found.append(bytes(parser.read(each.volume_size)))
+    return found
 
 
 def list_with_vshadowinfo(image: bytes, directory: Path, offset: int = 0) -> list[str]:

@@ -459,7 +459,7 @@ def test_a_header_without_catalog_is_an_empty_diff_area() -> None:
 
 def test_a_volume_of_another_size_is_damage() -> None:
     scene = DiffAreaScene()
-    scene.snapshot()
+    scene.snapshot(PERSISTENT)
 
     with pytest.raises(VolumeDamagedError, match="volume size"):
         DiffArea(scene.device, scene.size_bytes - 512, VOLUME_ID, lambda stores, reason: None)
@@ -467,7 +467,7 @@ def test_a_volume_of_another_size_is_damage() -> None:
 
 def test_a_shadow_copy_without_store_is_damage() -> None:
     scene = DiffAreaScene()
-    store = scene.snapshot()
+    store = scene.snapshot(PERSISTENT)
     scene.device.write(store.pair_at + 128, FREE_PAIR[:128])
 
     with pytest.raises(VolumeDamagedError, match="a store on this volume"):
@@ -476,7 +476,7 @@ def test_a_shadow_copy_without_store_is_damage() -> None:
 
 def test_a_saved_block_inside_the_volume_is_damage() -> None:
     scene = DiffAreaScene()
-    store = scene.snapshot()
+    store = scene.snapshot(PERSISTENT)
     scene.write(5 * BLOCK, b"x")
     scene.device.write(store.entry.block_list_offset + 128, BlockDescriptor(5 * BLOCK, 0, BLOCK).pack())
 
@@ -486,7 +486,7 @@ def test_a_saved_block_inside_the_volume_is_damage() -> None:
 
 def test_a_forwarder_is_damage_here() -> None:
     scene = DiffAreaScene()
-    store = scene.snapshot()
+    store = scene.snapshot(PERSISTENT)
     scene.device.write(store.entry.block_list_offset + 128, BlockDescriptor(5 * BLOCK, BLOCK, 0, FORWARDER).pack())
 
     with pytest.raises(VolumeDamagedError, match="a plain one or an overlay"):
@@ -534,7 +534,7 @@ def test_a_damaged_pending_store_is_no_shadow_copy() -> None:
 
 def test_an_erased_diff_area_is_none() -> None:
     scene = DiffAreaScene()
-    store = scene.snapshot()
+    store = scene.snapshot(PERSISTENT)
     scene.device.write(store.entry.header_offset, bytes(512))
     with pytest.raises(VolumeDamagedError, match="store header at offset"):
         scene.restart()
@@ -590,7 +590,7 @@ def test_all_stores_share_the_bitmaps_of_the_area_over_restarts_and_deletions() 
 def test_an_area_without_shared_bitmaps_gets_them_with_its_next_shadow_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = DiffAreaScene()
     old = scene.snapshot()
-    assert scene.area._bitmaps is not None
+    assert scene.area.bitmaps is not None
     scene.device.write(scene.area._header.catalog_offset + 128, FREE_PAIR[:128])  # now they are the first store's own
     scene.restart()
     scene.write_randomly(3)
@@ -616,7 +616,7 @@ def test_an_area_that_cannot_be_made_leaves_its_room_free(fault: StoreFault) -> 
     device.arm(fault)
 
     with pytest.raises(VolumeWriteError):
-        scene.area.prepare(scene.information(), scene.guid())
+        scene.area.prepare(scene.information(PERSISTENT), scene.guid())
 
     assert scene.area.used_bytes == 0
     assert not scene.area.has_catalog
@@ -637,6 +637,29 @@ def test_at_the_maximum_a_new_shadow_copy_costs_the_oldest() -> None:
 
 
 # -- against a dict of blocks --------------------------------------------------------------------------------------------------
+
+
+def test_a_single_block_that_finds_no_room_costs_the_oldest_shadow_copy() -> None:
+    scene = DiffAreaScene(maximum_size=(CATALOG_BLOCKS + 2 + 2 * 4 + 16) * BLOCK)
+    oldest, newest = scene.snapshot(), scene.snapshot()
+    for block in range(2, 40):
+        scene.write(block * BLOCK, b"x")
+        if scene.events:
+            break
+
+    assert scene.events == [VolsnapEvent.OLDEST_DELETED_AT_LIMIT]
+    assert [ids for ids, _ in scene.lost] == [[oldest.snapshot_id]]
+    del scene.expected[oldest.snapshot_id]
+    assert [each.snapshot_id for each in scene.area.stack] == [newest.snapshot_id]
+    scene.check()
+
+
+def test_a_maximum_that_not_even_a_store_fits_into_is_refused() -> None:
+    scene = DiffAreaScene(maximum_size=(CATALOG_BLOCKS + 3) * BLOCK)
+
+    with pytest.raises(VolumeFullError, match="its maximum is"):
+        scene.snapshot()
+
 
 BLOCKS = 24
 

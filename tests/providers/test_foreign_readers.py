@@ -13,15 +13,16 @@ from tests.providers.kit import (
     VOLATILE,
     VOLUME_ID,
     DiffAreaScene,
+    SparseFile,
     list_with_vshadowinfo,
+    read_with_dfir_ntfs,
     read_with_dissect,
     read_with_libvshadow,
 )
-from vss.real import RealFiles
-from vss.volumes.block_store import BlockStore, ImageStore, MemoryStore
+from vss.volumes.block_store import MemoryStore
 from vss.volumes.boot_record import boot_record
 from vss_providers.diff_area import DiffArea
-from vss_providers.on_disk.store_blocks import StoreInformation, read_bitmap
+from vss_providers.on_disk.store_blocks import StoreInformation
 
 SIZES = [40 * BLOCK, 61 * BLOCK + 512, 3_000_320]
 
@@ -58,6 +59,14 @@ def test_libvshadow_and_dissect_read_every_shadow_copy_exactly(seed: int, size_b
         found = reader(image)
         assert list(found) == list(scene.expected)
         assert found == scene.expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_dfir_ntfs_reads_every_shadow_copy_exactly(size_bytes: int) -> None:
+    scene = worked_on(0, size_bytes)
+
+    assert read_with_dfir_ntfs(scene.image()) == list(scene.expected.values())
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -101,37 +110,3 @@ def test_a_volume_that_needs_two_bitmap_blocks_is_read() -> None:
 
     for at in places:
         assert volume.get_store(0).read_buffer_at_offset(BLOCK, at) == bytes(BLOCK) == area.read(store, at, BLOCK)
-
-
-class SparseFile:
-    """A store as a file object, without a copy of its gigabytes."""
-
-    def __init__(self, device: BlockStore) -> None:
-        self._device, self._at = device, 0
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self.get_size())[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int) -> bytes:
-        data = self._device.read(self._at, min(size, self.get_size() - self._at))
-        self._at += len(data)
-        return data
-
-    def get_size(self) -> int:
-        return self._device.size_bytes
-
-
-def test_a_long_bitmap_of_zeros_is_made_of_holes_and_reads_whole(tmp_path: Path) -> None:
-    size_bytes, path = 40 << 30, tmp_path / "sparse.img"
-    device = ImageStore.create(RealFiles(), path, size_bytes)
-    area = DiffArea(device, size_bytes, VOLUME_ID, lambda stores, reason: None)
-    store = area.prepare(StoreInformation(UUID(int=1), UUID(int=2), 0, VOLATILE), UUID(int=3))
-    count = size_bytes // BLOCK
-    assert not any(read_bitmap(device, store.entry.bitmap_offset, count))
-    previous = read_bitmap(device, store.entry.previous_bitmap_offset, count)
-    assert previous[: count // 8] == b"\xff" * (count // 8)
-    device.close()

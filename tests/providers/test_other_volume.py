@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.providers.kit import BLOCK, list_with_vshadowinfo
+from tests.providers.kit import BLOCK, list_with_vshadowinfo, read_with_dfir_ntfs
 from tests.providers.world import PERSISTENT, SIZE, VOLATILE, Machine, get, put
 from vss.errors import NotFoundError, ProviderError, UnsupportedError, VolumeDamagedError, VolumeNotSupportedError
 from vss.events import ApplicationLogged, Event, SnapshotDeleted
@@ -422,6 +422,21 @@ def test_shadow_copies_that_are_not_to_last_are_stored_elsewhere_as_well() -> No
     on_two_volumes(story)
 
 
+def test_power_loss_among_shadow_copies_that_are_not_to_last_keeps_no_storage_volume_from_starting() -> None:
+    async def story(machine: TwoVolumes) -> None:
+        await machine.create(VOLATILE)
+        entry = machine.provider.diff_area(machine.data).stack[0].entry
+        machine.storage.raw_store.write(entry.header_offset, bytes(512))
+        await machine.restart()
+        assert await machine.provider.query() == []
+        (snapshot_id,) = await machine.create()
+        await put(machine.data, "/file", b"after")
+        await machine.restart()
+        assert await machine.read(snapshot_id) == b"before D:"
+
+    on_two_volumes(story)
+
+
 def test_others_list_what_is_stored_elsewhere_and_say_that_they_cannot_read_it(tmp_path: Path) -> None:
     async def story(machine: TwoVolumes) -> None:
         ids = [*await machine.create(), *await machine.create()]
@@ -433,6 +448,21 @@ def test_others_list_what_is_stored_elsewhere_and_say_that_they_cannot_read_it(t
         assert listed == []  # vshadowinfo prints ids from the store, which is not there; that it ends well is what is tested
         storage_image = machine.storage.raw_store.read(0, machine.storage.raw_store.size_bytes)
         assert list_with_vshadowinfo(storage_image, tmp_path) == []
+
+    on_two_volumes(story)
+
+
+def test_a_reader_that_is_given_both_volumes_reads_every_shadow_copy_exactly() -> None:
+    async def story(machine: TwoVolumes) -> None:
+        def image(volume: BlockVolume) -> bytes:
+            return volume.raw_store.read(0, volume.raw_store.size_bytes)
+
+        expected = []
+        for number in range(4):
+            await machine.create()
+            expected.append(image(machine.data)[: machine.data.size_bytes])
+            await put(machine.data, "/file", b"%d" % number * 20000 * (1 + number))
+        assert read_with_dfir_ntfs(image(machine.data), image(machine.storage)) == expected
 
     on_two_volumes(story)
 

@@ -382,6 +382,17 @@ def test_a_restart_keeps_the_files_and_a_power_cut_may_keep_what_was_not_flushed
     assert outcome.virtual_ns > 60_000_000_000
 
 
+def test_a_restart_may_bring_other_settings_which_stay() -> None:
+    again = 'do = "restart"\noptions.bystander = { path = "D:\\\\Other\\\\activity.log" }\n\ndo = "restart"'
+    look = 'do = "files"\nname = "NAME"\npath = "D:*activity.log"'
+    work = 'do = "backup"\nname = "NAME"\nunder_load = true'
+    steps = [work.replace("NAME", "b"), look.replace("NAME", "before"), again, work.replace("NAME", "c")]
+    outcome = run("\n\n".join([*steps, 'do = "sleep"\nduration = "1m"', look.replace("NAME", "after")]))
+
+    assert outcome.step("before").data["count"] == 0
+    assert outcome.step("after").data["paths"] == ["D:\\Other\\activity.log"]
+
+
 def test_steps_in_the_background_run_side_by_side_and_are_collected_at_the_end() -> None:
     outcome = run(
         'do = "sleep"\nname = "long"\nduration = "1h"\nbackground = true\n\ndo = "sleep"\nname = "short"\nduration = "1s"'
@@ -405,6 +416,7 @@ def test_a_step_that_raises_what_it_must_not_is_an_outcome_too() -> None:
     ("method", "told"),
     [
         ('do = "bakcup"', "did you mean 'backup'"),
+        ('do = "restart"\noptions.bystandr = { interval_s = 1.0 }', "is called 'bystandr'; did you mean 'bystander'"),
         ('do = "backup"\nunder_lod = true', "unknown field `under_lod` - at `$.method[0]`; did you mean 'under_load'"),
         ('do = "sleep"\nduration = "soon"', "step 'sleep': 'soon' is no duration"),
         ('do = "jump_clock"\nby = "2h"', "'2h' is no jump"),

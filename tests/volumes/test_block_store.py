@@ -184,3 +184,14 @@ def test_memory_copies_inside_itself_and_grows_afterwards() -> None:
     store.grow(SIZE * 100)
     assert store.read(100, 4) == b"cdef"
     assert store.copy_within(0, SIZE * 99, 2) == b"ab"
+
+
+def test_memory_copies_and_records_that_it_did() -> None:
+    store = MemoryStore(SIZE, content=b"abcdef")
+
+    assert store.copy_within(2, 100, 4, 200, b"done") == b"cdef"
+    assert store.read(200, 4) == b"done"
+    for record_at in (-1, SIZE - 3):
+        with pytest.raises(VolumeWriteError, match="expected a range inside"):
+            store.copy_within(0, 300, 4, record_at, b"done")
+    assert store.read(300, 4) == bytes(4)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.volumes.kit import ID, get, put
 from vss.errors import (
     BadStateError,
     FlushWritesTimeoutError,
@@ -37,27 +38,12 @@ from vss.volumes import (
 )
 
 SIZE = 1 << 20
-ID = Guid(int=0x1234)
 
 
 def formatted(ports: Ports, store: BlockStore | None = None, latency: Latency | None = None) -> BlockVolume:
     return BlockVolume.format(
         ports, "D:", MemoryStore(SIZE) if store is None else store, volume_id=ID, latency=latency or Latency()
     )
-
-
-async def put(volume: BlockVolume, path: str, data: bytes) -> None:
-    file = await volume.files.open(path, create=True)
-    await file.pwrite(0, data)
-    await file.sync()
-    await file.close()
-
-
-async def get(volume: BlockVolume, path: str) -> bytes:
-    file = await volume.files.open(path)
-    data = await file.pread(0, file.size_bytes)
-    await file.close()
-    return data
 
 
 # -- files ---------------------------------------------------------------------------------------------------------------------
@@ -562,7 +548,8 @@ def test_the_same_volume_works_on_the_stock_loop(tmp_path: Path) -> None:
         await volume.release_writes()
         for task in tasks:
             await task
-        await volume.flush_and_hold(0.01)
+        await file.sync()  # so that the window is not spent on the host's disk
+        await volume.flush_and_hold(0.1)
         late = asyncio.ensure_future(file.pwrite(6, b"T"))
         await late
         with pytest.raises(HoldWritesTimeoutError):

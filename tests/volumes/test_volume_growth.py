@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.providers.kit import BLOCK, read_with_dissect, read_with_libvshadow
+from tests.providers.kit import BLOCK, read_with_dissect, read_with_libvshadow, take
+from tests.volumes.kit import ID, get, put
 from vss.errors import BadStateError, InvalidArgumentError, VolumeError, VolumeFullError, VolumeWriteError
-from vss.ids import Guid
 from vss.ports import Ports
 from vss.simulation import run
 from vss.volumes import BlockVolume, FaultyStore, MemoryStore, StoreEffect, StoreFault
@@ -19,21 +19,6 @@ from vss_providers.clone import CloneProvider
 from vss_providers.copy_on_write import CopyOnWriteProvider
 
 OLD, NEW = 256 * 1024, 1 << 20
-ID = Guid(int=0x1234)
-
-
-async def put(volume: BlockVolume, path: str, data: bytes) -> None:
-    file = await volume.files.open(path, create=True)
-    await file.pwrite(0, data)
-    await file.sync()
-    await file.close()
-
-
-async def get(volume: BlockVolume, path: str) -> bytes:
-    file = await volume.files.open(path)
-    data = await file.pread(0, file.size_bytes)
-    await file.close()
-    return data
 
 
 def test_files_stay_and_the_new_room_is_used_and_outlives_a_restart() -> None:
@@ -125,18 +110,6 @@ def test_a_read_only_file_system_does_not_grow() -> None:
     ExtentCore.format(store, volume_id=ID)
     with pytest.raises(VolumeWriteError, match="read-only"):
         ExtentCore.mount_read_only(store).grow(NEW)
-
-
-async def take(provider: CopyOnWriteProvider | CloneProvider, volume: BlockVolume, number: int, attributes: int = 0) -> Guid:
-    set_id, snapshot_id = Guid(int=2 * number), Guid(int=2 * number + 1)
-    await provider.begin_prepare_snapshot(set_id, snapshot_id, volume, attributes)
-    await provider.end_prepare_snapshots(set_id)
-    await provider.pre_commit_snapshots(set_id)
-    await provider.commit_snapshots(set_id)
-    await provider.post_commit_snapshots(set_id, 1)
-    await provider.pre_final_commit_snapshots(set_id)
-    await provider.post_final_commit_snapshots(set_id)
-    return snapshot_id
 
 
 def test_shadow_copies_and_their_storage_refuse_it_and_can_be_made_afterwards() -> None:

@@ -197,7 +197,7 @@ def grow(directory: Path, volume: str, size: str, as_json: bool) -> None:
     """Make VOLUME, and the file system on it, SIZE long.
 
     VOLUME is a name such as D:, SIZE is bytes, or 64MiB, 2GiB and the like. Refused while the volume has shadow copies or room
-    for them.
+    for them. lab.toml stays as it was: the size there is that of a new disk, and a grown image may be longer.
     """
     from vss.lab.configuration import parse_size
 

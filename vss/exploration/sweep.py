@@ -20,15 +20,18 @@ from vss.errors import ConfigurationError, NotFoundError
 from vss.exploration.coverage import Coverage, coverage_of
 from vss.exploration.points import Point, clean_run, is_medium
 from vss.exploration.power import power_trials, survey
-from vss.exploration.trials import Finding, Trial, TrialResult, note_findings
+from vss.exploration.trials import Finding, Trial, TrialResult, Violation, note_findings
 from vss.exploration.workers import Crew
 from vss.simulation.fault_site_kinds import Passage
 from vss.simulation.fault_sites import FAULT_SITES, EffectForm, applicable_effects
 from vss.simulation.fault_words import EFFECT_WORDS
+from vss.simulation.invariants import INVARIANTS
 
 UNSTRUCK_STEPS = ("heal", "again", "check", "fresh")
 """Steps that are there to show that all is well after a fault: no fault is put there."""
 PAIR_EFFECTS = ("fail", "fail-after", "hang", "lie", "crash", "drop", "late", "torn", "lose")
+REPEAT_EVERY = 500
+"""So often a trial is done twice, the first one included."""
 _CRASH_RESTARTS = ("", " restart=0s")
 
 
@@ -211,11 +214,22 @@ def sweep(
             labels.append((site, form))
             yield trial
 
-    for number, (trial, result) in enumerate(crew.run(unlabelled())):
+    for number, (trial, told) in enumerate(crew.run(unlabelled())):
+        result = told if number % REPEAT_EVERY else _repeated(crew, trial, told)
         tally.add(*labels[number], trial, result)
         if result.violations:
             bad.append((trial, result))
     return tally.report(kind, crew.explorer.scenario.title), bad
+
+
+def _repeated(crew: Crew, trial: Trial, result: TrialResult) -> TrialResult:
+    """Do a trial again, here, whoever did it first: the same seed and plan must give the same records (R4)."""
+    again = crew.explorer.run(trial, with_cells=False)
+    if again.digest == result.digest:
+        return result
+    message = f"run again the digest is {again.digest}, it was {result.digest}; expected: {INVARIANTS['R4'].statement}"
+    found = (*result.violations, Violation("invariant", "R4", message))
+    return msgspec.structs.replace(result, violations=found, outcome="violated")
 
 
 class _Tally:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ import msgspec
 
 from vss.documents.exclusions import parse_exclusion
 from vss.errors import ConfigurationError, InvalidArgumentError
+from vss.lab.toml_tables import toml_tables
 from vss.roles.machine_settings import MachineSettings
 
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -56,7 +56,7 @@ class VolumeTable(Strict, frozen=True, kw_only=True):
 
     Attributes:
         name: drive name.
-        size: bytes, or text with a unit.
+        size: of a new disk, bytes or text with a unit; the image that is there may be longer, not shorter.
         read_latency_ms: simulated milliseconds per read; one disk does one thing at a time.
         write_latency_ms: the same per write.
         flush_latency_ms: the same per flush; a hold of writes lasts at least this long.
@@ -142,11 +142,7 @@ def parse_configuration(text: str, source: str = "lab.toml") -> LabConfiguration
     Raises:
         ConfigurationError: not TOML, or a key that is unknown, missing, of the wrong type, or names nothing.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
-    return configuration_of(data, source)
+    return configuration_of(toml_tables(text, source), source)
 
 
 def configuration_of(data: Mapping[str, Any], source: str = "lab.toml") -> LabConfiguration:

@@ -85,7 +85,11 @@ class WorkloadHost(Protocol):
 
 @runtime_checkable
 class Workload(Protocol):
-    """Users of an application, in virtual or real time, with their own record of what was acknowledged to them."""
+    """Users of an application, in virtual or real time, with their own record of what was acknowledged to them.
+
+    One whose application acknowledges only what survives a loss of power says so by an attribute ``is_durable`` that is true:
+    its record is then compared after a simulated loss of power, too.
+    """
 
     @property
     def name(self) -> str:
@@ -115,6 +119,11 @@ class Workload(Protocol):
     def load_state(self, state: bytes) -> None:
         """Take up the record that ``state`` returned earlier."""
         ...
+
+
+def is_durable(workload: Workload) -> bool:
+    """Whether what is acknowledged to these users survives a loss of power."""
+    return bool(getattr(workload, "is_durable", False))
 
 
 WriterFactory = Callable[[WriterHost, Mapping[str, Any]], Writer]

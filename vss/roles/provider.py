@@ -27,6 +27,7 @@ from typing import Protocol
 from vss.errors import ProviderVetoError, UnsupportedError
 from vss.hresult import HResult
 from vss.ids import Guid
+from vss.roles.attributes import CONTEXT_BITS
 from vss.roles.volume import FileSystem, Volume
 
 
@@ -70,6 +71,25 @@ class SnapshotProperties:
     originating_machine: str = ""
     service_machine: str = ""
     exposed_name: str = ""
+
+    @classmethod
+    def in_the_making(
+        cls, provider_id: Guid, snapshot_set_id: Guid, snapshot_id: Guid, volume: Volume, attributes: int, device_name: str
+    ) -> SnapshotProperties:
+        """Return what is known of a shadow copy of ``volume`` before its commit, which gives it time and set size."""
+        return cls(
+            snapshot_id=snapshot_id,
+            snapshot_set_id=snapshot_set_id,
+            provider_id=provider_id,
+            original_volume=volume.name,
+            original_volume_id=volume.volume_id,
+            snapshots_in_set=0,
+            created_ns=0,
+            attributes=int(attributes),
+            size_bytes=volume.size_bytes,
+            device_name=device_name,
+            context=attributes & CONTEXT_BITS,
+        )
 
 
 class BreakOptions(IntFlag):

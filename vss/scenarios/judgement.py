@@ -7,7 +7,7 @@ is judged as cut off.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vss.errors import InvariantError
@@ -17,7 +17,7 @@ from vss.lab import Lab
 from vss.scenarios.outcome import ExpectationReport, FaultReport, Shortfall, StepOutcome
 from vss.scenarios.power import PowerFailure
 from vss.scenarios.scenario import Scenario
-from vss.simulation.invariants import EndState, Evidence, check
+from vss.simulation.invariants import EndState, Evidence, Trial, check
 from vss.simulation.invariants import Outcome as Reported
 
 _GOOD = (ExitCode.OK, ExitCode.WARNINGS)
@@ -61,13 +61,18 @@ def left_of(lab: Lab) -> EndState:
 
 
 def judge(
-    lives: Sequence[LifeEnd], records: Sequence[Record], steps: Sequence[StepOutcome]
+    lives: Sequence[LifeEnd], records: Sequence[Record], steps: Sequence[StepOutcome], trials: Sequence[Trial] = ()
 ) -> tuple[list[Shortfall], tuple[str, ...]]:
-    """Return what is broken, and the ids of the invariants that could not be judged in any life."""
+    """Return what is broken, and the ids of the invariants that could not be judged in any life.
+
+    ``trials`` are those of the whole run; they are judged with its last life.
+    """
     broken: list[Shortfall] = []
     unjudged: dict[str, int] = {}
     for life in lives:
         evidence = _evidence(life, records, steps)
+        if life is lives[-1]:
+            evidence = replace(evidence, trials=tuple(trials))
         verdict = check(evidence)
         broken += [
             Shortfall(
@@ -121,9 +126,14 @@ def _reported(step: StepOutcome, first_record: int) -> Reported:
 # -- what the scenario says ----------------------------------------------------------------------------------------------------
 
 
+def spoken_of(scenario: Scenario) -> list[str]:
+    """Return the steps of whose ending an expectation speaks."""
+    return [each.step for each in scenario.expect if each.is_about_ending]
+
+
 def unexpected_endings(scenario: Scenario, outcomes: Mapping[str, StepOutcome]) -> list[Shortfall]:
     """Return the steps that did not end well and of whose ending no expectation speaks."""
-    spoken_of = [each.step for each in scenario.expect if each.is_about_ending]
+    spoken = spoken_of(scenario)
     return [
         Shortfall(
             kind="check" if each.error == InvariantError.__name__ else "expectation",
@@ -132,7 +142,7 @@ def unexpected_endings(scenario: Scenario, outcomes: Mapping[str, StepOutcome]) 
             records=_last_record_of(each),
         )
         for each in outcomes.values()
-        if each.step not in spoken_of and (each.exit_code or each.error)
+        if each.step not in spoken and (each.exit_code or each.error)
     ]
 
 

@@ -66,6 +66,10 @@ class ScenarioKeeper(MemoryKeeper):
             self._stores[name] = self.watched[name] = WatchedStore(below, self._moment, region_bytes=size, written=written)
         return self._stores[name]
 
+    def keep_workloads(self, records: Mapping[str, bytes]) -> None:
+        """Keep these records, and forget all others."""
+        self._records = dict(records)
+
     def unsynced(self) -> list[UnsyncedEffect]:
         """Return the writes that a power cut may take, volume by volume."""
         return [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vss.errors import InvariantError, UnsupportedError
-from vss.lab.configuration import parse_size
+import msgspec
+
+from vss.errors import ConfigurationError, InvariantError, UnsupportedError
+from vss.lab.configuration import LabConfiguration, parse_size
+from vss.nearest import nearest
 from vss.ports import NANOSECONDS
 from vss.scenarios.step import Step, check_duration, check_reference, check_value
 from vss.simulation.fault_grammar import parse_duration
@@ -138,13 +141,38 @@ class Replace(Step, frozen=True, kw_only=True, tag="replace"):
 
 
 class Restart(Step, frozen=True, kw_only=True, tag="restart"):
-    """Shut the machine down in order and boot it again."""
+    """Shut the machine down in order and boot it again.
+
+    Attributes:
+        down_for: how long it is off.
+        options: of writers and workloads, laid over those that they have from this boot on: somebody changed a setting, or put
+            the disks into a machine that has others.
+    """
 
     down_for: str = "1m"
+    options: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     def check(self, names: Sequence[str], where: str) -> None:
         """Refuse what is no duration."""
         check_duration(self.down_for, where)
+
+    def reconfigured(self, lab: LabConfiguration) -> LabConfiguration:
+        """Return the machine as it comes up again.
+
+        Raises:
+            ConfigurationError: no writer and no workload has a name that ``options`` holds.
+        """
+        names = [*(each.name for each in lab.writers), *(each.name for each in lab.workloads)]
+        for name in self.options:
+            if name not in names:
+                raise ConfigurationError(f"options: no writer and no workload is called '{name}'{nearest(name, names)}")
+
+        writers = [msgspec.structs.replace(each, options=self._laid_over(each.name, each.options)) for each in lab.writers]
+        workloads = [msgspec.structs.replace(each, options=self._laid_over(each.name, each.options)) for each in lab.workloads]
+        return msgspec.structs.replace(lab, writers=writers, workloads=workloads)
+
+    def _laid_over(self, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        return {**known, **self.options.get(name, {})}
 
     @property
     def down_ns(self) -> int:

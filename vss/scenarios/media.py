@@ -8,9 +8,11 @@ is recorded.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
+from vss.plugins.hosts import Workload, is_durable
 from vss.scenarios.keeper import ScenarioKeeper
 from vss.simulation import MemoryFiles, RecordedFiles
 from vss.simulation.survivors import Survivors, UnsyncedEffect
@@ -48,8 +50,14 @@ class Media:
             return []
         return sorted([*self.keeper.unsynced(), *self.files.unsynced()])
 
-    def cut_power(self, survivors: Survivors) -> dict[str, list[str]]:
-        """Put disks and host into the state that a power cut leaves, and tell what was unsynced and what of it is there."""
+    def cut_power(self, survivors: Survivors, workloads: Mapping[str, Workload] | None = None) -> dict[str, list[str]]:
+        """Put disks and host into the state that a power cut leaves, and tell what was unsynced and what of it is there.
+
+        The users of ``workloads`` still know what they were told, where that was promised to be durable. Of others, even where
+        every write survives, nobody can say what is there: a file system keeps names in memory until they are made durable.
+        """
+        known = {name: each for name, each in (workloads or {}).items() if is_durable(each)}
+        self.keeper.keep_workloads({name: each.state() for name, each in known.items()})
         if not isinstance(self.files, RecordedFiles):
             self.keeper.cut_power(None, {})
             self.files = copy.deepcopy(self.files)  # what still runs writes to nobody
@@ -67,7 +75,7 @@ def _told(effects: list[UnsyncedEffect], numbers: set[int], torn: dict[int, tupl
     told = []
     for place, each in enumerate(effects[:TOLD_MAX], 1):
         became = "torn" if each.number in torn else "kept" if each.number in numbers else "lost"
-        told.append(f"{place} {became} {each.medium}: {each.text}")
+        told.append(f"{place} {became} {each.medium.removesuffix(':')}: {each.text}")
     if len(effects) > TOLD_MAX:
         told.append(f"and {len(effects) - TOLD_MAX} more")
     return told

@@ -8,12 +8,11 @@ whether it is looked at or not; nothing is asked of the code that is judged but 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-from vss.coordinator import SnapshotAttributes
 from vss.errors import VssError
 from vss.events import (
     BackupSetWritten,
@@ -39,10 +38,15 @@ from vss.events import (
 )
 from vss.ids import Guid
 from vss.lab import Lab
+from vss.scenarios.existing import digest_of, existing_shadows
 from vss.scenarios.faults import ScenarioFaults
 from vss.scenarios.keeper import ScenarioKeeper
 from vss.scenarios.observed_sets import ObservedSets
+from vss.scenarios.observed_shadow import ObservedShadow
+from vss.scenarios.observed_stores import ObservedStores
+from vss.scenarios.observed_writes import ObservedWrites
 from vss.scenarios.outcome import StepOutcome
+from vss.scenarios.refusals import Refusals
 from vss.scenarios.step import Step
 from vss.scenarios.volume_files import Images, VolumeFiles
 from vss.simulation.fault_site_kinds import Passage
@@ -57,27 +61,22 @@ EvidenceLevel = Literal["full", "light"]
 _CHANGING = ("write_file", "truncate_file", "copy_file", "rename_file", "operate")
 """Steps after which a verification may find damage that is no false alarm."""
 
+_TAMPERING = ("write_file", "truncate_file", "copy_file", "rename_file", "delete_file", "flip_bit", "lose")
+"""Steps after which the files of a store are what somebody made of them."""
+
 WHOLE_BYTES = 8 << 20
 """The first shadow copy of a volume up to this size is read whole; of others, and later, only blocks that were ever written."""
 
 
-class _Shadow:
-    """A shadow copy that exists: where it came from, and what was read of it."""
-
-    def __init__(self, event: VolumeAddedToSet, attributes: int) -> None:
-        self.snapshot_id = event.snapshot_id
-        self.set_id = event.snapshot_set_id
-        self.volume = event.volume
-        self.provider = event.provider
-        self.is_persistent = attributes >= 0 and bool(attributes & SnapshotAttributes.PERSISTENT)
-        self.is_created = False
-        self.at_commit: Image | None = None
-        self.image: Image | None = None
-        self.seen = -1
-
-
 class Observation:
-    """Watches the lives of one scenario's machine; ``parts`` gives what one life showed, as fields of ``Evidence``."""
+    """Watches the lives of one scenario's machine; ``parts`` gives what one life showed, as fields of ``Evidence``.
+
+    Attributes:
+        sets: what is seen of backup sets.
+        refusals: what failed restores left.
+        stores: what is seen of applications' stores in this life.
+        writes: what applications tell of their writes in this life.
+    """
 
     def __init__(
         self,
@@ -91,11 +90,15 @@ class Observation:
         self._records = records
         self._now_ns = now_ns
         self._faults = faults
-        self._shadows: dict[str, _Shadow] = {}
+        self._shadows: dict[str, ObservedShadow] = {}
         self._set_attributes: dict[str, int] = {}
         self._read_whole: set[str] = set()
         self.sets = ObservedSets()
+        self.refusals = Refusals()
+        self.stores = ObservedStores()
+        self.writes = ObservedWrites(lambda: self.moment()[0])
         self._is_looking = False
+        self._is_tampered = False
         self._keeper: ScenarioKeeper | None = None
         self._begin(0)
 
@@ -131,12 +134,17 @@ class Observation:
             if not (each.is_persistent and each.is_created):
                 del self._shadows[name]
         self.sets.begin_life()
+        self.stores = ObservedStores()
+        self.writes = ObservedWrites(lambda: self.moment()[0])
 
     def booted(self, lab: Lab) -> None:
         """The machine is on."""
         if not self._is_full:
             return
         self._lab = lab
+        self.writes.watch(lab.workloads)
+        rules = lab.configuration
+        self.sets.has_machine_rules = bool(rules.files_not_to_backup or rules.files_not_to_snapshot)
         self._has_lost = any(each.is_lost for each in lab.volumes.values())
         self.look()
         self._after = {each.snapshot_id: Image.of(each.data) for each in self._reads if each.data is not None}
@@ -148,6 +156,10 @@ class Observation:
         self.look()
         self._volumes = {name: self._volume(name) for name in self._watched}
         self._real = None if self._has_lost else self._existing()
+
+    def power_failed(self) -> None:
+        """The machine is off in the middle of whatever it did: what its memory says now nobody can read."""
+        self._lab = None
 
     def moment(self) -> tuple[int, int]:
         """How many records this life has, and the instant."""
@@ -162,6 +174,7 @@ class Observation:
         notice = _NOTICES.get(type(event))
         if notice is not None and not self._is_looking:
             notice(self, event)
+        self.stores.noticed(event, self.images)
 
     def _held(self, event: WritesHeld) -> None:
         watched = self._watched.get(event.volume)
@@ -172,9 +185,10 @@ class Observation:
         self._set_attributes[event.snapshot_set_id] = event.attributes
 
     def _volume_added(self, event: VolumeAddedToSet) -> None:
-        self._shadows[event.snapshot_id] = _Shadow(event, self._set_attributes.get(event.snapshot_set_id, -1))
+        self._shadows[event.snapshot_id] = ObservedShadow(event, self._set_attributes.get(event.snapshot_set_id, -1))
 
     def _committed(self, event: SnapshotCommitted) -> None:
+        self.writes.committed()
         self.look(event.snapshot_set_id)
 
     def _created(self, event: SnapshotSetCreated) -> None:
@@ -227,13 +241,19 @@ class Observation:
         if event.phase == "restore":
             self.sets.restore_ended(event.session_id, self.images(), is_success=event.outcome == "ok")
 
-    def _of_set(self, set_id: str) -> list[_Shadow]:
+    def _of_set(self, set_id: str) -> list[ObservedShadow]:
         return [each for each in self._shadows.values() if each.set_id == set_id]
+
+    def step_began(self, step: Step, *, is_alone: bool) -> None:
+        """Look at what a step finds."""
+        if self._is_full:
+            self.refusals.step_began(step, self.images, is_alone=is_alone)
 
     def step_ended(self, step: Step, outcome: StepOutcome, files: Any) -> None:
         """Look at what a step left."""
         if not self._is_full:
             return
+        self.refusals.step_ended(outcome, self.images)
         self.look()
         if outcome.kind == "flip_bit" and isinstance(outcome.data, Mapping) and not getattr(step, "set", ""):
             self._faulty.add(str(outcome.data.get("path", ""))[:2].upper())
@@ -243,6 +263,7 @@ class Observation:
             self.sets.has_faults = True
         copied = [each.event for each in self._records()[outcome.first_record : outcome.end_record]]
         from_shadows = {each.path for each in copied if isinstance(each, FileCopied) and each.source == "shadow copy"}
+        self._is_tampered |= outcome.kind in _TAMPERING and not getattr(step, "set", "")
         self.sets.step_ended(step, outcome, files, self.images(), from_shadows)
 
     # -- looking ---------------------------------------------------------------------------------------------------------------
@@ -260,17 +281,22 @@ class Observation:
         if self._lab is None or self._is_looking or self._has_lost:
             return  # of a disk that is gone a provider learns when it reads: it shall not learn it from us
         writes = sum(len(each.writes) for each in self._watched.values())
+        with self._looking():
+            for each in self._of_set(set_id) if set_id else list(self._shadows.values()):
+                if each.seen != writes:
+                    each.seen = writes
+                    self._read(each)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
         with self._faults.unseen():
             self._is_looking = True
             try:
-                for each in self._of_set(set_id) if set_id else list(self._shadows.values()):
-                    if each.seen != writes:
-                        each.seen = writes
-                        self._read(each)
+                yield
             finally:
                 self._is_looking = False
 
-    def _read(self, shadow: _Shadow) -> None:
+    def _read(self, shadow: ObservedShadow) -> None:
         assert self._lab is not None
         provider = next((each for each in self._lab.coordinator.providers if each.name == shadow.provider), None)
         open_device = getattr(provider, "open_device", None)
@@ -303,26 +329,9 @@ class Observation:
         )
 
     def _existing(self) -> tuple[str, ...] | None:
-        """Ids of the shadow copies that the providers have, as far as they say so without waiting."""
         assert self._lab is not None
-        found: list[str] = []
-        with self._faults.unseen():
-            self._is_looking = True
-            try:
-                for each in self._lab.coordinator.providers:
-                    asked = each.query()
-                    try:
-                        asked.send(None)
-                    except StopIteration as ended:
-                        found += [str(properties.snapshot_id) for properties in ended.value]
-                    except VssError:
-                        return None
-                    else:
-                        asked.close()
-                        return None
-            finally:
-                self._is_looking = False
-        return tuple(found)
+        with self._looking():
+            return existing_shadows(self._lab.coordinator.providers)
 
     # -- evidence --------------------------------------------------------------------------------------------------------------
 
@@ -330,10 +339,14 @@ class Observation:
         """Return what the life that is over showed, as fields of ``Evidence``."""
         if not self._is_full:
             return {}
+        is_spoilt = self.sets.has_media_faults
+        at_cut = None if self._volumes else self.images()
         return {
             "volumes": self._volumes or {name: replace(self._volume(name), last=None) for name in self._watched},
             "snapshots": tuple(self._with_ranges(each) for each in self._reads),
             "catalogue": None if self._real is None else self._catalogue(self._real),
+            "applications": None if is_spoilt else self.writes.evidence(),
+            "stores": None if is_spoilt or self._is_tampered else self.stores.evidence(at_cut) or None,
             **self.sets.parts(sorted(self._faulty)),
         }
 
@@ -354,14 +367,8 @@ class Observation:
         return replace(read, recovered=VolumeFiles({read.volume: image}).beside(read.volume, directories))
 
     def _catalogue(self, real: tuple[str, ...]) -> Catalogue:
-        before = {name: _digest(image) for name, (volume, image) in self._before.items() if volume not in self._faulty}
-        return Catalogue(None, real, before, {name: _digest(image) for name, image in self._after.items()})
-
-
-def _digest(image: Image) -> str:
-    return hashlib.sha256(
-        b"".join(b"%d:" % each + image.blocks[each] for each in sorted(image.blocks) if any(image.blocks[each]))
-    ).hexdigest()
+        before = {name: digest_of(image) for name, (volume, image) in self._before.items() if volume not in self._faulty}
+        return Catalogue(None, real, before, {name: digest_of(image) for name, image in self._after.items()})
 
 
 _NOTICES: dict[type[Event], Callable[[Observation, Any], None]] = {

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from vss.documents.xml_reader import parse_backup_components
 from vss.documents.xml_writer import render_backup_components
 from vss.errors import VssError
+from vss.scenarios.declared_files import declared_files
 from vss.scenarios.outcome import StepOutcome
 from vss.scenarios.step import SETS, Step
 from vss.scenarios.volume_files import Images, VolumeFiles
@@ -74,6 +75,7 @@ class ObservedSets:
         shadows: images of finished shadow copies by id.
         has_faults: a fault struck or somebody damaged something, so that verification may find what it likes.
         has_media_faults: a fault struck bytes on their way to or from a medium.
+        has_machine_rules: the machine leaves files out of backups, whatever writers say.
     """
 
     def __init__(self) -> None:
@@ -81,6 +83,7 @@ class ObservedSets:
         self.shadows: dict[str, Image] = {}
         self.has_faults = False
         self.has_media_faults = False
+        self.has_machine_rules = False
         self._taken: dict[str, _Taken] = {}
         self.begin_life()
 
@@ -168,7 +171,14 @@ class ObservedSets:
             tuple(shadows.values()),
             self.has_faults,
         )
-        self._judged[set_id] = BackupSetFiles(written, taken.expected, has_faults=self.has_media_faults, is_exact=False)
+        is_plain = bool(images) and not (self.has_faults or self.has_machine_rules)
+        declared = declared_files(written, images) if is_plain else None
+        self._judged[set_id] = BackupSetFiles(
+            written,
+            taken.expected if declared is None else declared,
+            has_faults=self.has_media_faults,
+            is_exact=declared is not None,
+        )
         text = written.get(_COMPONENTS)
         if text is not None and not self.has_media_faults:
             self._documents.append(Document(f"{set_id}/{_COMPONENTS}", text, _again(text)))

@@ -20,17 +20,19 @@ from vss.exit_codes import ExitCode
 from vss.lab import Lab
 from vss.lab.state import seed_of_start
 from vss.observe import Recorder
+from vss.plugins.hosts import Workload
 from vss.plugins.registry import Registry
 from vss.ports import NANOSECONDS, Ports
 from vss.scenarios.faults import ScenarioFaults, Watch
-from vss.scenarios.judgement import LifeEnd, judge, judged_expectations, left_of, never_struck, unexpected_endings
+from vss.scenarios.judgement import LifeEnd, left_of
 from vss.scenarios.media import Media
 from vss.scenarios.observation import EvidenceLevel, Observation
-from vss.scenarios.outcome import Outcome, Shortfall, StepOutcome, digest_of
+from vss.scenarios.outcome import Outcome, Shortfall, StepOutcome
 from vss.scenarios.power import PowerFailure
 from vss.scenarios.scenario import Scenario
 from vss.scenarios.stage import Stage
 from vss.scenarios.steps import PowerCut, Restart, Step
+from vss.scenarios.verdict import RunEnd, outcome_of
 from vss.simulation import ChoiceSource, Order, Simulation, SimulationError, SimulationLoop
 from vss.simulation.fault_grammar import Fault, parse_duration
 from vss.simulation.invariants import EndState
@@ -127,6 +129,8 @@ class _ScenarioRun:
         self._has_booted = False
         self._left: EndState | None = None
         self._killed: list[str] = []
+        self._workloads: Mapping[str, Workload] = {}
+        self._configuration = scenario.lab
         self._faults.when_died.append(self._killed.append)
 
     @property
@@ -185,7 +189,7 @@ class _ScenarioRun:
                 self._life_ends.append(LifeEnd(*ends, simulation.loop.lateness_ns, is_ended, tuple(self._killed), left, seen))
             self._off_at_ns += self._down_ns()
         self._recorder.flush()
-        return self._outcome()
+        return outcome_of(self._end())
 
     def _down_ns(self) -> int:
         """How long the machine is off after this life."""
@@ -209,7 +213,8 @@ class _ScenarioRun:
         self._main = None
 
     async def _live(self, ports: Ports) -> None:
-        lab = Lab(self._scenario.lab, ports, self._registry, self._media.keeper)
+        lab = Lab(self._configuration, ports, self._registry, self._media.keeper)
+        self._workloads = lab.workloads
         stage = Stage(lab, self._registry, self._media.files, self._outcomes, self._records, self._killed)
         if self._lives == 1:
             await lab.create()
@@ -225,6 +230,7 @@ class _ScenarioRun:
                 continue
             if isinstance(step, Restart):
                 began = self._begin(step)
+                self._configuration = step.reconfigured(self._configuration)
                 if isinstance(step, PowerCut):
                     self._cut_power(step, began)
                 self._note(step, began, None)
@@ -245,7 +251,8 @@ class _ScenarioRun:
 
     def _cut_power(self, step: PowerCut, began: StepOutcome) -> NoReturn:
         assert self._loop is not None
-        self._note(step, began, self._media.cut_power(step.survivors) or None)
+        self._observation.power_failed()
+        self._note(step, began, self._media.cut_power(step.survivors, self._workloads) or None)
         current = asyncio.current_task()
         for task in self._loop.tasks():
             if task is not current:
@@ -266,7 +273,8 @@ class _ScenarioRun:
             return
         assert self._loop is not None
         assert self._main is not None
-        told = self._media.cut_power(self._power.survivors)
+        self._observation.power_failed()
+        told = self._media.cut_power(self._power.survivors, self._workloads)
         for step_under_way, began in list(self._under_way.values()):
             self._note(step_under_way, began, told or None, error=KILLED, message="power failed", exit_code=ExitCode.UNEXPECTED)
         self._is_off = True
@@ -308,6 +316,7 @@ class _ScenarioRun:
         kind = str(step.__struct_config__.tag)
         began = StepOutcome(step=step.name, kind=kind, first_record=len(self._recorder.records), began_ns=self._now_ns)
         self._under_way[step.name] = (step, began)
+        self._observation.step_began(step, is_alone=len(self._under_way) == 1)
         return began
 
     async def _act(self, step: Step, stage: Stage, began: StepOutcome) -> None:
@@ -367,27 +376,20 @@ class _ScenarioRun:
     def _fail(self, kind: str, name: str, message: str) -> None:
         self._shortfalls.append(Shortfall(kind=kind, name=name, message=message))
 
-    def _outcome(self) -> Outcome:
-        self._shortfalls += unexpected_endings(self._scenario, self._outcomes)
-        expected, unmet = judged_expectations(self._scenario, self._outcomes, self._recorder.records)
-        self._shortfalls += unmet
-        reports = self._faults.report()
-        self._shortfalls += never_struck(self._scenario, reports, self._power)
-        records = tuple(self._recorder.records)
-        broken, not_judged = judge(self._life_ends, records, tuple(self._outcomes.values()))
-        self._shortfalls += broken
-        return Outcome(
-            title=self._scenario.title,
+    def _end(self) -> RunEnd:
+        return RunEnd(
+            scenario=self._scenario,
             seed=self._seed,
-            steps=tuple(self._outcomes.values()),
-            faults=reports,
-            shortfalls=tuple(self._shortfalls),
-            not_judged=not_judged,
-            records=records,
+            outcomes=self._outcomes,
+            faults=self._faults.report(),
+            records=tuple(self._recorder.records),
+            lives=self._life_ends,
+            shortfalls=self._shortfalls,
+            workloads=self._workloads,
+            refused=self._observation.refusals.changed,
+            power=self._power,
             virtual_ns=self._off_at_ns,
             loop_steps=self._loop_steps,
-            digest=digest_of(records),
-            expected=tuple(expected),
         )
 
 

@@ -8,23 +8,26 @@ checked in every run and need no word. Order of the sections after "Principles o
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from vss.errors import ConfigurationError
 from vss.lab import LabConfiguration, template_text
 from vss.lab.configuration import configuration_of
+from vss.lab.toml_tables import toml_tables
 from vss.nearest import nearest
 from vss.scenarios.expectation import Expectation
 from vss.scenarios.failure import Failure
 from vss.scenarios.step import check_duration
-from vss.scenarios.steps import AnyStep, Step
+from vss.scenarios.steps import AnyStep, Restart, Step
 from vss.simulation.fault_grammar import Fault, parse_fault
 
 SCHEMA = "vss.scenario/1"
+
+T = TypeVar("T")
 
 
 class SteadyState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -89,11 +92,7 @@ def parse_scenario(text: str, source: str = "scenario") -> Scenario:
     Raises:
         ConfigurationError: not TOML, or a key that is unknown, missing, of the wrong type, or names nothing.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
-    return scenario_of(data, source)
+    return scenario_of(toml_tables(text, source), source)
 
 
 def scenario_of(data: Mapping[str, Any], source: str = "scenario") -> Scenario:
@@ -121,11 +120,15 @@ def scenario_of(data: Mapping[str, Any], source: str = "scenario") -> Scenario:
                     )
     for index, expectation in enumerate(file.expect):
         expectation.check(names, f"{source}: expect[{index}]")
+    lab = _lab(file.lab, file.seed, source)
+    for step in method:
+        if isinstance(step, Restart):
+            _checked(partial(step.reconfigured, lab), f"{source}: step '{step.name}'")
     return Scenario(
         title=file.title,
         description=file.description.strip(),
         seed=file.seed,
-        lab=_lab(file.lab, file.seed, source),
+        lab=lab,
         steady_state=file.steady_state,
         method=tuple(method),
         faults=tuple(_fault(each, names, f"{source}: faults[{index}]") for index, each in enumerate(file.faults)),
@@ -194,7 +197,7 @@ def _lab(table: Mapping[str, Any], seed: int, source: str) -> LabConfiguration:
     """
     where = f"{source}: lab"
     changes = {key: value for key, value in table.items() if key not in ("template", "options")}
-    data = tomllib.loads(template_text(str(table["template"]), seed)) if "template" in table else {}
+    data = toml_tables(template_text(str(table["template"]), seed), f"{where}.template") if "template" in table else {}
     if "machine" in changes and "machine" in data:
         changes["machine"] = {**data["machine"], **_table(changes["machine"], f"{where}.machine")}
     data |= changes
@@ -226,7 +229,12 @@ def _fault(source: str | Mapping[str, Any], names: Sequence[str], where: str) ->
 
 
 def _parsed(source: str | Mapping[str, Any], where: str) -> Fault:
+    return _checked(partial(parse_fault, source), where)
+
+
+def _checked(work: Callable[[], T], where: str) -> T:
+    """Do ``work``; what it refuses is told with the place in the file."""
     try:
-        return parse_fault(source)
+        return work()
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error.message}", hint=error.hint) from error

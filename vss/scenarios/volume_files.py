@@ -36,17 +36,25 @@ class VolumeFiles:
         self._mounted: dict[str, ExtentCore | None] = {}
         self._devices: dict[str, _Device] = {}
 
-    def read(self, path: str) -> bytes | None:
-        """Return a file's bytes by its machine path; None where there is none, or where it cannot be read."""
+    def read(self, path: str, length: int = 1 << 62) -> bytes | None:
+        """Return the first ``length`` of a file's bytes by its machine path; None where there is none, or where it cannot be
+        read."""
         volume, inner = _split(path)
         core = self._core(volume)
         if core is None:
             return None
         try:
             node = core.find_file(inner)
-            return core.read(node, 0, node.size_bytes)
+            return core.read(node, 0, min(length, node.size_bytes))
         except VssError:
             return None
+
+    def paths(self) -> Iterator[str]:
+        """Yield the machine path of every file, volume by volume."""
+        for volume in self._images:
+            core = self._core(volume)
+            if core is not None:
+                yield from (volume + inner.replace("/", "\\") for inner in _below(core, "/"))
 
     def read_as_it_was(self, path: str, before: Images) -> bytes | None:
         """Return what stood on ``before`` in the places where the file stands now.

@@ -83,6 +83,9 @@ done = files.event_count
 files.write_atomically(Path("/catalogue"), b"new")
 assert {state.files().read_bytes(Path("/catalogue")) for state in files.states(first_event=done)} == {b"old", b"new"}
 ```
+
+For a whole machine, disks and host at once, a few words say what survives: `vss run --power-fails`, `power_cut` in a scenario,
+`vss sweep --power-loss` ([exploration](exploration.md#shrink-and-replay)).
 """
 
 _ADDING = """\

@@ -14,15 +14,12 @@ from vss.errors import NotFoundError, ProviderError, ProviderVetoError, VolumeEr
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
+from vss.roles.attributes import NOT_FOR_VOLATILE_FULL_COPIES, SnapshotAttributes
 from vss.roles.provider import Provider, ProviderCapabilities, SnapshotProperties
 from vss.roles.volume import FileSystem, Volume
 from vss.volumes.block_store import Buffer, MemoryStore
 from vss.volumes.block_volume import BlockVolume
 from vss.volumes.extent_file_system import ExtentFileSystem
-
-PLEX = 0x40000
-REFUSED_ATTRIBUTES = 0x1 | 0x4 | 0x8 | 0x20 | 0x10000 | 0x20000
-"""Persistent, client accessible, no auto release, transportable, hardware assisted, differential."""
 
 _COPY_BYTES = 1 << 16
 _BLANK = bytes(_COPY_BYTES)
@@ -101,7 +98,7 @@ class InstantProvider(Provider):
 
     async def is_volume_supported(self, volume: Volume, attributes: int) -> bool:
         """Block volumes that are there, and attributes that a copy in memory can honour."""
-        return isinstance(volume, BlockVolume) and not volume.is_lost and not attributes & REFUSED_ATTRIBUTES
+        return isinstance(volume, BlockVolume) and not volume.is_lost and not attributes & NOT_FOR_VOLATILE_FULL_COPIES
 
     async def begin_prepare_snapshot(self, snapshot_set_id: Guid, snapshot_id: Guid, volume: Volume, attributes: int) -> None:
         """Take ``volume`` into the set; an unfinished set of another id is dead from here."""
@@ -117,18 +114,9 @@ class InstantProvider(Provider):
         if any(copy.volume is volume for copy in current.copies.values()):
             raise ProviderVetoError(f"volume {volume.name} is in the shadow copy set {snapshot_set_id} already")
         self._count += 1
-        properties = SnapshotProperties(
-            snapshot_id=snapshot_id,
-            snapshot_set_id=snapshot_set_id,
-            provider_id=self.provider_id,
-            original_volume=volume.name,
-            original_volume_id=volume.volume_id,
-            snapshots_in_set=0,
-            created_ns=0,
-            attributes=attributes | PLEX,
-            size_bytes=volume.size_bytes,
-            device_name=rf"\\?\GLOBALROOT\Device\HarddiskVolumeCopy{self._count}",
-            context=attributes & 0x1D,
+        name = rf"\\?\GLOBALROOT\Device\HarddiskVolumeCopy{self._count}"
+        properties = SnapshotProperties.in_the_making(
+            self.provider_id, snapshot_set_id, snapshot_id, volume, attributes | SnapshotAttributes.PLEX, name
         )
         device = CopyDevice(f"shadow copy {snapshot_id}", volume.size_bytes)
         current.copies[snapshot_id] = _Copy(volume, properties, device)

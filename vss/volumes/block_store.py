@@ -105,8 +105,11 @@ class DiscardingStore(Protocol):
 class CopyingStore(Protocol):
     """What a ``BlockStore`` may offer besides: copying inside it without a detour."""
 
-    def copy_within(self, source: int, target: int, length: int) -> memoryview:
-        """Copy ``length`` bytes from ``source`` to ``target``; return a view of the copy, for one look."""
+    def copy_within(self, source: int, target: int, length: int, record_at: int = 0, record: bytes = b"") -> memoryview:
+        """Copy ``length`` bytes from ``source`` to ``target``, then write ``record`` at ``record_at``.
+
+        Returns a view of the copy, for one look; errors as ``read`` and ``write``.
+        """
         ...
 
 
@@ -167,15 +170,19 @@ class MemoryStore:
             check_range(self._name, self._size, offset, len(data), VolumeWriteError)
         self._memory[offset:end] = data
 
-    def copy_within(self, source: int, target: int, length: int) -> memoryview:
-        """Copy inside the store, once; ``VolumeReadError`` or ``VolumeWriteError`` outside it. The view is for one look."""
-        size = self._size
+    def copy_within(self, source: int, target: int, length: int, record_at: int = 0, record: bytes = b"") -> memoryview:
+        """Copy inside the store, then write ``record``; ``VolumeReadError`` or ``VolumeWriteError`` outside it."""
+        size, end, record_end = self._size, target + length, record_at + len(record)
         if source < 0 or source + length > size or length < 0:
             check_range(self._name, size, source, length, VolumeReadError)
-        if target < 0 or target + length > size:
+        if target < 0 or end > size:
             check_range(self._name, size, target, length, VolumeWriteError)
-        self._memory.move(target, source, length)
-        return self._view[target : target + length]
+        if record_at < 0 or record_end > size:
+            check_range(self._name, size, record_at, len(record), VolumeWriteError)
+        memory = self._memory
+        memory.move(target, source, length)
+        memory[record_at:record_end] = record
+        return self._view[target:end]
 
     def flush(self) -> None:
         """Do nothing: memory has no durability to promise. Power loss is ``FaultyStore``'s subject."""

@@ -49,12 +49,15 @@ FLAGS_AT = 40
 """Where in a snapshot entry the flags stand; eight bytes that never cross a sector."""
 
 _SNAPSHOT = struct.Struct("<QQ16sQQQH70x")
-_STORE = struct.Struct("<QQ16sQQQQQQI44x")
+_STORE = struct.Struct("<QQ16sQQQQQQI28x16s")
 assert _SNAPSHOT.size == ENTRY_SIZE
 assert _STORE.size == ENTRY_SIZE
 
 NOTE_MARK = UUID("9d1c6a52-0b7e-4b0b-8a4e-3f5a7c1d2e02").bytes_le
 """Where the store id of an entry would stand: one of the free type with this is a note of ours (``shared_bitmaps``)."""
+
+_EXPENDABLE_MARK = UUID("c3f1a7d8-52be-4f0a-b6a1-90d2e4c7ab05").bytes_le
+"""In bytes of a store entry that nothing is known of and other writers leave zero."""
 
 FREE_ENTRY = struct.pack("<Q120x", FREE)
 FREE_PAIR = FREE_ENTRY * 2
@@ -94,7 +97,11 @@ class SnapshotEntry:
 
 @dataclass(frozen=True, slots=True)
 class StoreEntry:
-    """Type 3: where the store of a shadow copy is, as absolute offsets of the first block of each chain."""
+    """Type 3: where the store of a shadow copy is, as absolute offsets of the first block of each chain.
+
+    ``is_expendable``: it was entered while no shadow copy of its volume was to outlive the next start, and so without flushes.
+    Where it is damaged power was lost, and it is as good as gone.
+    """
 
     store_id: UUID
     header_offset: int
@@ -105,6 +112,7 @@ class StoreEntry:
     file_reference: int = 0
     allocated_size: int = 0
     unknown_80: int = 0
+    is_expendable: bool = False
 
     def pack(self, kind: int = STORE) -> bytes:
         """Return the 128 bytes; ``kind`` is the type field, ``FREE`` for a pending entry."""
@@ -119,13 +127,25 @@ class StoreEntry:
             self.allocated_size,
             self.previous_bitmap_offset,
             self.unknown_80,
+            _EXPENDABLE_MARK if self.is_expendable else bytes(16),
         )
 
     @classmethod
     def parse(cls, data: bytes) -> StoreEntry:
         """Read the entry from its 128 bytes."""
-        _, block_list, store_id, header, range_list, bitmap, reference, size, previous, unknown = _STORE.unpack(data)
-        return cls(UUID(bytes_le=store_id), header, block_list, range_list, bitmap, previous, reference, size, unknown)
+        _, block_list, store_id, header, range_list, bitmap, reference, size, previous, unknown, mark = _STORE.unpack(data)
+        return cls(
+            UUID(bytes_le=store_id),
+            header,
+            block_list,
+            range_list,
+            bitmap,
+            previous,
+            reference,
+            size,
+            unknown,
+            mark == _EXPENDABLE_MARK,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ Sources: libyal/libvshadow format document, "Store"; application ids: DFIR-ORC, 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from vss_providers.on_disk.layout import (
     BLOCK_HEADER_SIZE,
     BLOCK_SIZE,
+    NEXT_OFFSET_AT,
     BlockHeader,
     ReadableDevice,
     RecordType,
@@ -35,9 +36,6 @@ assert _INFORMATION.size == 64
 
 ATTRIBUTES_AT = 56
 """Where in the store information the attribute bits stand; four bytes that never cross a sector."""
-
-CONTEXT_BITS = 0x1D
-"""The attribute bits that make up the context: persistent, client accessible, no auto release, no writers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,22 +258,37 @@ def bitmap_block_count(block_count: int) -> int:
 
 
 def pack_bitmap_blocks(
-    relative_offset: int, offsets: list[int], block_count: int, *, is_set: bool = False, set_blocks: Iterable[int] = ()
-) -> list[bytes]:
-    """Return chained bitmap blocks, to stand at ``offsets``: the bit of every block of the volume set, or of ``set_blocks``."""
-    bits = bytearray(len(offsets) * BITMAP_BYTES_PER_BLOCK)
-    if is_set:
-        bits[: block_count // 8] = b"\xff" * (block_count // 8)
-        bits[block_count // 8 : block_count // 8 + 1] = bytes([(1 << block_count % 8) - 1]) if block_count % 8 else b"\0"
+    relative_offset: int, offsets: Sequence[int], block_count: int, *, is_set: bool = False, set_blocks: Iterable[int] = ()
+) -> Iterator[bytes]:
+    """Yield chained bitmap blocks, to stand at ``offsets``: the bit of every block of the volume set, or of ``set_blocks``."""
+    clear, ones, marked = bytes(BITMAP_BYTES_PER_BLOCK), b"\xff" * BITMAP_BYTES_PER_BLOCK, dict[int, bytearray]()
     for block in set_blocks:
-        bits[block >> 3] |= 1 << (block & 7)
-    blocks = []
+        index, bit = divmod(block, BITS_PER_BLOCK)
+        marked.setdefault(index, bytearray(clear))[bit >> 3] |= 1 << (bit & 7)
     for index, offset in enumerate(offsets):
         next_offset = offsets[index + 1] if index + 1 < len(offsets) else 0
         header = BlockHeader(RecordType.BITMAP, relative_offset + index * BLOCK_SIZE, offset, next_offset)
-        start = index * BITMAP_BYTES_PER_BLOCK
-        blocks.append(header.pack() + bits[start : start + BITMAP_BYTES_PER_BLOCK])
-    return blocks
+        bits: bytes | bytearray = marked.get(index, clear)
+        if is_set:
+            count = min(max(0, block_count - index * BITS_PER_BLOCK), BITS_PER_BLOCK)
+            bits = (ones[: count // 8] + bytes([(1 << count % 8) - 1])).ljust(BITMAP_BYTES_PER_BLOCK, b"\0")
+        yield header.pack() + bits[:BITMAP_BYTES_PER_BLOCK]
+
+
+_CONTINUED_AT = 56
+_CONTINUED_MARK = UUID("2f0a8f43-6a0d-4d3c-9d57-7be1a3c0e803").bytes_le
+"""In bytes of the block header that nothing is known of: the chain ends here for now."""
+
+
+def pack_continued(block: bytes) -> bytes:
+    """Return the first block of a chain as a last one that is to be continued; linking the next one takes the mark away."""
+    header = block[:NEXT_OFFSET_AT].ljust(_CONTINUED_AT, b"\0") + _CONTINUED_MARK
+    return header.ljust(BLOCK_HEADER_SIZE, b"\0") + block[BLOCK_HEADER_SIZE:]
+
+
+def is_continued(block: bytes) -> bool:
+    """Whether a bitmap block is the last of a chain that is to be continued: the bits that are missing are clear."""
+    return block[_CONTINUED_AT : _CONTINUED_AT + 16] == _CONTINUED_MARK
 
 
 def read_bitmap(device: ReadableDevice, first_offset: int, block_count: int) -> bytes:
@@ -284,9 +297,12 @@ def read_bitmap(device: ReadableDevice, first_offset: int, block_count: int) -> 
     Raises:
         VolumeDamagedError: a block is damaged, or the chain is too short for the volume.
     """
-    bits = b"".join(data[BLOCK_HEADER_SIZE:] for _, data in walk_chain(device, RecordType.BITMAP, first_offset))
+    blocks = [data for _, data in walk_chain(device, RecordType.BITMAP, first_offset)]
+    bits = b"".join([data[BLOCK_HEADER_SIZE:] for data in blocks])
     if len(bits) * 8 < block_count:
-        raise damaged("bitmap", first_offset, f"{block_count} bits at least", f"{len(bits) * 8} bits")
+        if not blocks or not is_continued(blocks[-1]):
+            raise damaged("bitmap", first_offset, f"{block_count} bits at least", f"{len(bits) * 8} bits")
+        bits = bits.ljust(-(-block_count // 8), b"\0")
     return bits
 
 

@@ -24,8 +24,11 @@ from vss_providers.on_disk.layout import (
     damaged,
 )
 
-_VOLUME_HEADER = struct.Struct("<16sIIQQQQQ16s16sQQQII384x")
+_VOLUME_HEADER = struct.Struct("<16sIIQQQQQ16s16sQQQII16s368x")
 assert _VOLUME_HEADER.size == VOLUME_HEADER_SIZE
+
+_PROVISIONAL_MARK = UUID("6b1de0a4-93d5-4c0e-8a57-0e8b6a4f5c04").bytes_le
+"""In bytes that nothing is known of and other writers leave zero."""
 
 APPLICATION_FLAGS = 1  # what Vista and later write; earlier systems wrote 0
 
@@ -40,6 +43,8 @@ class VolumeHeader:
         volume_id: this volume.
         storage_volume_id: the volume that holds the diff area; the same one when it is in or behind this volume.
         version: 1, or 2 on Windows 8 and later.
+        is_provisional: written before what it points at was durable; only shadow copies that end with the next start are
+            there. Where that cannot be read power was lost, and there is nothing.
     """
 
     catalog_offset: int
@@ -47,6 +52,7 @@ class VolumeHeader:
     volume_id: UUID
     storage_volume_id: UUID
     version: int = FORMAT_VERSION
+    is_provisional: bool = False
 
     @property
     def is_stored_elsewhere(self) -> bool:
@@ -71,6 +77,7 @@ class VolumeHeader:
             0,
             0,
             0,
+            _PROVISIONAL_MARK if self.is_provisional else bytes(16),
         )
 
     @classmethod
@@ -88,7 +95,7 @@ class VolumeHeader:
         if catalog_offset % BLOCK_SIZE:
             raise damaged("volume header", VOLUME_HEADER_OFFSET, "a catalog offset in whole blocks", f"{catalog_offset:#x}")
         volume_id, storage_volume_id = UUID(bytes_le=fields[8]), UUID(bytes_le=fields[9])
-        return cls(catalog_offset, maximum_size, volume_id, storage_volume_id, version)
+        return cls(catalog_offset, maximum_size, volume_id, storage_volume_id, version, fields[-1] == _PROVISIONAL_MARK)
 
 
 def read_volume_header(device: ReadableDevice) -> VolumeHeader | None:

@@ -103,6 +103,17 @@ def test_folding_agrees_with_the_definition(block: bytes, page_number: int) -> N
     assert xe64(block, page_number) == scalar_xe64(block, page_number)
 
 
+@pytest.mark.parametrize("size", [1024, 2048, 4096, 8192])
+def test_blocks_of_every_size_agree_with_the_definition(size: int) -> None:
+    stream = random.Random(size)
+    one = bytearray(size)
+    one[stream.randrange(size)] = 1 << stream.randrange(8)
+
+    for block in (stream.randbytes(size), bytes(one), b"\xff" * size):
+        assert xe64(block, 77) == scalar_xe64(block, 77)
+        assert xe64(memoryview(block), 77) == scalar_xe64(block, 77)
+
+
 # -- one page -------------------------------------------------------------------------------------------------------------
 
 

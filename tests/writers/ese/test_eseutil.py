@@ -17,7 +17,8 @@ from tests.writers.ese.store_kit import Clock, add, add_table, body, content, ne
 from vss_writers.ese.backup_set import RestoreTarget, restore_backup_set, write_backup_set
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.eseutil import command
-from vss_writers.ese.eseutil.command import EXIT_FAILURE, EXIT_MISMATCH, EXIT_NOT_FOUND, EXIT_USAGE, exit_code_of, parse
+from vss_writers.ese.eseutil.arguments import parse
+from vss_writers.ese.eseutil.command import EXIT_FAILURE, EXIT_MISMATCH, EXIT_NOT_FOUND, EXIT_USAGE, exit_code_of
 from vss_writers.ese.eseutil.labels import backup_lines, counter_text, state_text
 from vss_writers.ese.files import HostFileSystem
 from vss_writers.ese.header import BackupInfo, LogPosition
@@ -318,7 +319,7 @@ def _with_signature(data: bytes, number: int) -> bytes:
 
 def test_ml_of_nothing(tmp_path: Path) -> None:
     assert eseutil("/ml", tmp_path / "E00").exit_code == EXIT_NOT_FOUND
-    assert eseutil("/ml", tmp_path).exit_code == EXIT_NOT_FOUND
+    assert eseutil("/ml", tmp_path / "E0000000001.log").exit_code == EXIT_NOT_FOUND
 
 
 # -- /k ------------------------------------------------------------------------------------------------------------------------
@@ -472,7 +473,11 @@ def test_r_reads_names_of_five_digits_and_refuses_to_be_told_otherwise(tmp_path:
     result = eseutil("/r", base, "/c8")
     assert result.exit_code == EXIT_FAILURE
     assert "E0000001.log" in result.output
-    assert eseutil("/r", base, "/c5").exit_code == 0
+    result = eseutil("/r", base, "/8")
+    assert result.exit_code == EXIT_FAILURE
+    assert "-1213" in result.output
+    assert "pages of 8192 bytes expected, found 4096" in result.output
+    assert eseutil("/r", base, "/c5", "/4").exit_code == 0
     assert eseutil("/r", base).exit_code == 0
     assert eseutil("/ml", base).exit_code == 0
 

@@ -220,6 +220,65 @@ def test_sync_of_the_whole_makes_everything_durable() -> None:
     assert files.copy().read("b") == b"b"
 
 
+def test_what_survives_and_what_it_came_from_change_on_their_own() -> None:
+    files = MemoryFileSystem()
+    write_three_sectors(files)
+    before = files.read("a")
+    survivors = [files.after_power_loss(True), files.after_power_loss(True), files.copy()]
+
+    async def main() -> None:
+        file = await survivors[0].open("a", write=True)
+        await file.pwrite(0, b"x")
+        await file.sync()
+        await (await survivors[1].open("a", write=True)).truncate(10)
+        survivors[2].flip("a", 5)
+
+    asyncio.run(main())
+
+    assert files.read("a") == before
+    assert survivors[0].read("a") == survivors[0].after_power_loss(False).read("a") == b"x" + before[1:]
+    assert survivors[1].read("a") == before[:10]
+    assert survivors[1].after_power_loss(False).read("a") == before
+    assert survivors[2].read("a") != before
+
+
+def test_a_content_is_the_same_object_until_it_changes() -> None:
+    files = MemoryFileSystem()
+    write_three_sectors(files)
+    asyncio.run(files.sync())
+
+    states = [files.after_power_loss(choice) for choice in (False, True)]
+
+    assert states[0].read("a") is states[1].read("a")
+    assert states[0].copy().read("a") is states[0].read("a")
+
+
+def test_durable_content_is_what_was_written_however_often_it_was_synced() -> None:
+    files = MemoryFileSystem()
+    stream = random.Random(1)
+    model = bytearray()
+
+    async def main() -> None:
+        file = await files.open("a", write=True, create=True)
+        for _ in range(60):
+            offset, data = stream.randrange(3000), stream.randbytes(stream.randrange(1, 900))
+            await file.pwrite(offset, data)
+            model[len(model) :] = bytes(max(0, offset - len(model)))
+            model[offset : offset + len(data)] = data
+            if stream.random() < 0.2:
+                size = stream.randrange(4000)
+                await file.truncate(size)
+                model[size:] = bytes(max(0, size - len(model)))
+            await file.sync()
+            if stream.random() < 0.1:
+                assert files.after_power_loss(False).read("a") == model
+        await file.pwrite(0, bytes(10))
+
+    asyncio.run(main())
+
+    assert files.after_power_loss(False).read("a") == model
+
+
 def test_a_limit_on_space_is_met_by_writing_and_growing() -> None:
     files = MemoryFileSystem(space_bytes=1000)
 

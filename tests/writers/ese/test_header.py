@@ -98,9 +98,9 @@ def test_wrong_contents_have_their_own_errors() -> None:
 
     with pytest.raises(JetError, match="magic number"):
         DatabaseHeader.unpack(bytes(8192))
-    with pytest.raises(JetError, match="header has 100 bytes"):
+    with pytest.raises(JetError, match="header of at least 2048 bytes expected, found 100"):
         DatabaseHeader.unpack(HEADER.pack()[:100])
-    with pytest.raises(JetError, match="page size in the header is 8192"):
+    with pytest.raises(JetError, match="header of 8192 bytes expected, found"):
         DatabaseHeader.unpack(HEADER.pack()[:4096])
 
 

@@ -94,7 +94,7 @@ def test_other_versions_and_sectors_are_refused(offset: int, value: int, code: J
 
 
 def test_a_short_header_and_an_impossible_attachment_list_are_refused() -> None:
-    with pytest.raises(JetError, match="100 bytes of 4096"):
+    with pytest.raises(JetError, match="4096 bytes expected, found 100"):
         LogHeader.unpack(HEADER.pack()[:100])
     page = bytearray(HEADER.pack())
     struct.pack_into("<H", page, 673, 60000)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from tests.writers.ese.store_kit import DATABASE, LOGS, add, content, memory, new_store, open_instance, reopen, rows
+from tests.writers.ese.store_kit import (
+    DATABASE,
+    LOGS,
+    add,
+    content,
+    event_ids,
+    memory,
+    new_store,
+    open_instance,
+    reopen,
+    rows,
+)
+from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import join_path
 from vss_writers.ese.log_profile import LogProfile, generation_of, name_of_other_profile, profile_of
@@ -213,3 +226,43 @@ def test_generations_of_the_older_profile_end_early(monkeypatch: pytest.MonkeyPa
         assert caught.value.code == JetCode.LogSequenceEnd
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("profile", "announced", "not_yet"),
+    [
+        (LogProfile.EXCHANGE_2003, [0xE0000, 0xE0000 + 20_000], [1, 0xDFFFF, 0xE0001, 0xFFFEE]),
+        (
+            LogProfile.EXCHANGE_2007,
+            [0x40000000, 0x40000000 + 20_000, 0x7FFFF000, 0x7FFFF001, 0x7FFFF7FF],
+            [1, 0x3FFFFFFF, 0x40000001, 0x7FFFEFFF],
+        ),
+    ],
+)
+def test_the_end_of_the_generations_is_announced(profile: LogProfile, announced: list[int], not_yet: list[int]) -> None:
+    assert [each for each in (*announced, *not_yet) if profile.is_end_announced(each)] == announced
+    assert [each for each in announced if profile.is_end_near(each)] == [each for each in announced if each >= 0x7FFFF000]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "first", "severity"),
+    [
+        (older(), 0xE0000, Severity.WARNING),
+        (newer(), 0x40000000, Severity.WARNING),
+        (newer(), 0x7FFFF000, Severity.ERROR),
+    ],
+)
+def test_event_514_says_how_many_generations_are_left(parameters: InstanceParameters, first: int, severity: Severity) -> None:
+    events: list[EngineEvent] = []
+
+    async def main() -> None:
+        instance = await open_instance(memory(), replace(parameters, first_generation=first - 1), events=events)
+        assert 514 not in event_ids(events)
+        await instance.stream.roll_over()
+        await instance.close()
+
+    asyncio.run(main())
+    event = next(each for each in events if each.event_id == 514)
+    left = parameters.profile.generation_max - 1 - first
+    assert (event.severity, event.path, dict(event.values)) == (severity, LOGS, {"generation": first, "left": left})
+    assert f"{left} are left" in event.text

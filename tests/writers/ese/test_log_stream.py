@@ -9,9 +9,10 @@ import random
 import pytest
 
 from tests.writers.ese.store_kit import LOGS, is_power_loss, stream_owner, stream_parameters
+from vss_writers.ese.checksum import xor_dwords
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.header import LogPosition
-from vss_writers.ese.log_checksum import CHECKSUM_SIZE, FILL_SECTOR, LogState, bytesum, scan
+from vss_writers.ese.log_checksum import CHECKSUM_SIZE, FILL_SECTOR, LogState, scan
 from vss_writers.ese.log_file import LogFlag, LogHeader
 from vss_writers.ese.log_page_change import PageChange
 from vss_writers.ese.log_preparation import make_reserve_logs
@@ -79,6 +80,22 @@ def test_records_come_back_in_order_over_many_generations() -> None:
         assert stream.generation > 3
         assert await read_numbers(files) == list(range(80))
         assert files.paths()[-1] == "L:/logs/E00tmp.log"
+
+    asyncio.run(main())
+
+
+def test_the_records_of_a_log_bear_their_positions() -> None:
+    files = MemoryFileSystem()
+
+    async def main() -> None:
+        stream = await begin_generation(files, stream_parameters(), stream_owner(), None)
+        positions = [await stream.append(record(number, 700)) for number in range(5)]
+        await stream.flush()
+
+        log = await load_log(files, CURRENT, may_be_torn=False)
+
+        assert [position for position, _ in log.records] == positions
+        assert [offset_of(position) for position in positions] == [offset for offset, _ in log.entries]
 
     asyncio.run(main())
 
@@ -302,8 +319,8 @@ def test_records_behind_the_end_and_unknown_ones_are_refused() -> None:
 def test_positions_and_offsets() -> None:
     assert position_at(3, 4096 + 22) == LogPosition(3, 8, 22)
     assert offset_of(LogPosition(3, 8, 22)) == 4118
-    assert bytesum(b"") == 0
-    assert bytesum(b"\x01\x02\x03\x04\x05") == 0x04030201 ^ 0x05
+    assert xor_dwords(b"") == 0
+    assert xor_dwords(b"\x01\x02\x03\x04\x05") == 0x04030201 ^ 0x05
 
 
 def test_a_record_larger_than_a_log_is_refused_and_does_no_harm() -> None:

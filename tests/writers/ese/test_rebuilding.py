@@ -15,6 +15,7 @@ import pytest
 
 from tests.writers.ese.kit import build_sample, golden, run, sample
 from tests.writers.ese.store_kit import event_ids, memory, open_instance, small_parameters
+from vss_writers.ese.catalog import CATALOG_SCHEMA, SHADOW_SCHEMA, Catalog
 from vss_writers.ese.checksum import seal_page, xor32
 from vss_writers.ese.database_format import MemoryPages, create_database
 from vss_writers.ese.defragment import DefragmentReport, defragment
@@ -27,7 +28,8 @@ from vss_writers.ese.memory_files import MemoryFileSystem
 from vss_writers.ese.page import Page
 from vss_writers.ese.reader import DatabaseReader, read_from
 from vss_writers.ese.rebuild import check_rebuildable
-from vss_writers.ese.repair import RepairReport, repair
+from vss_writers.ese.repair import repair
+from vss_writers.ese.repair_losses import NAMED_MAX, Losses, RepairReport
 from vss_writers.ese.schema import ColumnDefinition, IndexDefinition, TableDefinition
 from vss_writers.ese.table import Table
 from vss_writers.ese.verify import verify_database
@@ -391,6 +393,38 @@ def test_rows_that_cannot_be_kept_are_named() -> None:
     assert sorted(row["Id"] for row in found.values()) == [2, 3]
 
 
+def test_a_table_whose_description_makes_no_sense_is_lost_and_the_others_are_kept() -> None:
+    async def main() -> bytes:
+        pages, _ = await _strict()
+        other = Table(pages, await Catalog(pages).create_table(PLAIN))
+        await other.insert({"Id": 1})
+        schema = await Catalog(pages).table("Messages")
+        for catalog in (CATALOG_SCHEMA, SHADOW_SCHEMA):
+            tree = Table(pages, catalog).tree
+            for row in [each async for each in Table(pages, catalog).rows() if each["ObjidTable"] == schema.objid]:
+                await tree.replace(row.key, b"\xff\xff")
+        return pages.to_bytes(replace(HEADER, page_size=4096))
+
+    files, events = files_with(asyncio.run(main())), list[EngineEvent]()
+    report = do_repair(files, events)
+    assert report.rows == {"Plain": 1}
+    assert {name for name, _ in report.lost_rows} == {"MSysObjects", "MSysObjectsShadow"}
+    assert report.lost_row_count == len(report.lost_rows) == event_ids(events).count(503)
+    assert len(report.lost_tables) == event_ids(events).count(504) == 2, "its rows and its long values"
+
+
+def test_losses_are_counted_in_full_and_named_up_to_a_limit() -> None:
+    events = list[EngineEvent]()
+    losses = Losses(PATH, events.append)
+    for number in range(NAMED_MAX + 5):
+        losses.row("Mail", number.to_bytes(4, "big"))
+        losses.column("Mail", number.to_bytes(4, "big"), "Body")
+    report = losses.report
+    assert (len(report.lost_rows), len(report.lost_columns)) == (NAMED_MAX, NAMED_MAX)
+    assert (report.lost_row_count, report.lost_column_count) == (NAMED_MAX + 5, NAMED_MAX + 5)
+    assert len(events) == 2 * (NAMED_MAX + 5)
+
+
 def test_a_leaf_that_makes_no_sense_inside_is_lost() -> None:
     data = store()
     leaf = leaves_of(data, 4096, _objid(data))[0]
@@ -444,3 +478,38 @@ def test_a_large_database_shrinks_to_what_its_rows_need() -> None:
     report = do_defragment(files)
     assert report.size_after < report.size_before
     assert run(rows_of(files)) == large.rows
+
+
+MAIL = TableDefinition(
+    "Mail",
+    (
+        ColumnDefinition("Id", ColumnType.LONG, not_null=True),
+        ColumnDefinition("Folder", ColumnType.LONG),
+        ColumnDefinition("Body", ColumnType.LONG_BINARY),
+    ),
+    (
+        IndexDefinition("ById", ("Id",), primary=True),
+        IndexDefinition("ByFolder", ("Folder",)),
+        IndexDefinition("ByFolderAndId", ("Folder", "Id"), unique=True),
+    ),
+)
+
+
+async def _mail(count: int) -> bytes:
+    pages = MemoryPages(4096)
+    table = Table(pages, await (await create_database(pages)).create_table(MAIL))
+    for number in range(count):
+        await table.insert({"Id": number, "Folder": number * 7 % 50, "Body": bytes([number % 256]) * 1100})
+    return pages.to_bytes(replace(HEADER, page_size=4096))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", [defragment, repair])
+def test_memory_does_not_grow_with_the_rows(work: Callable[..., Any]) -> None:
+    """Memory for 25 entries of each of at most four sorters, and a block of 64 bytes of each run: two or three entries."""
+    for count in (300, 1200):
+        files = files_with(asyncio.run(_mail(count)))
+        report = asyncio.run(work(files, PATH, TEMPORARY, time=TIME, random=77, sort_bytes=4000))
+        assert report.rows == {"Mail": count}
+        assert 25 < report.entries_held_max < 150
+        assert len(files.paths()) == 1

@@ -233,6 +233,10 @@ def test_a_full_log_disk_is_reported_as_such_and_the_stream_is_halted() -> None:
         with pytest.raises(JetError) as caught:
             await add(instance, table, 0)
         assert caught.value.code is JetCode.LogDiskFull
+        watch.fails_at = ""
+        with pytest.raises(JetError, match="no space left") as caught:
+            await add(instance, table, 1)
+        assert caught.value.code is JetCode.InstanceUnavailableDueToFatalLogDiskFull
 
     asyncio.run(main())
     assert event_ids(events)[-2:] == [429, 492]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -230,3 +233,22 @@ def test_a_full_tree_of_owned_extents_splits_once_though_the_page_it_takes_joins
         assert set(taken) <= set(pages_of(await space.owned()))
 
     run(main())
+
+
+def test_looking_for_pages_leaves_no_walk_behind_for_the_event_loop() -> None:
+    """A loop that nobody waits on never closes them: they would pile up, one for each page that a rebuild takes."""
+    left: list[AsyncGenerator[Any, Any]] = []
+
+    async def main() -> None:
+        _, space = await new_space()
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=left.append)
+        try:
+            numbers = [await space.allocate_page() for _ in range(40)]
+            for number in numbers[::2]:
+                await space.free_page(number)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    run(main())
+    assert left == []

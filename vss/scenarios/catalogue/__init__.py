@@ -6,7 +6,6 @@ waits for.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 
 from vss.errors import BadStateError, ConfigurationError, NotFoundError
+from vss.lab.toml_tables import toml_tables
 from vss.nearest import nearest
 from vss.scenarios.failure import Failure
 from vss.scenarios.scenario import Scenario, scenario_of
@@ -50,10 +50,10 @@ def parse_entry(text: str, source: str) -> Entry:
     Raises:
         ConfigurationError: not TOML, or its ``[failure]`` table is missing or means nothing.
     """
+    tables = toml_tables(text, source)
     try:
-        tables = tomllib.loads(text)
         failure = msgspec.convert(tables.get("failure", {}), Failure)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
         raise ConfigurationError(f"{source}: {error}") from error
     failure.check(f"{source}: failure")
     return Entry(title=str(tables.get("title", "")), failure=failure, tables=tables)

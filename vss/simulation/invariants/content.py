@@ -326,6 +326,8 @@ def _happened_before(earlier: ApplicationWrite, later: ApplicationWrite) -> bool
         return False
     if earlier.application == later.application:
         return earlier.number < later.number
+    if earlier.ended >= 0 and later.began >= 0:
+        return earlier.ended < later.began
     return earlier.completed < later.issued
 
 

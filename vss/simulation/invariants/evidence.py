@@ -105,6 +105,8 @@ class ApplicationWrite:
         completions: how often it was told.
         error: class name of the error that it was given instead; ``!`` in front where that is no ``VssError``.
         place: names the bytes that it wrote over; a later write of the same place hides it. Empty where each has its own.
+        began: place of the asking in the order of all that applications asked and were told; -1 where only records tell.
+        ended: place of the answer in that order.
     """
 
     application: str
@@ -116,6 +118,8 @@ class ApplicationWrite:
     completions: int = 0
     error: str = ""
     place: str = ""
+    began: int = -1
+    ended: int = -1
 
 
 @dataclass(frozen=True, slots=True)

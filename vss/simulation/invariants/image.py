@@ -84,7 +84,16 @@ class Image:
 
     def __contains__(self, data: bytes) -> bool:
         """Whether ``data`` stands anywhere in it."""
-        return data in bytes(self)
+        if len(data) > BLOCK or not any(data[:1] + data[-1:]):
+            return data in bytes(self)  # longer than a block, or it may lie in what is not kept
+        before, last = b"", -1
+        for number in sorted(self.blocks):
+            block = self.block(number)
+            joint = before[len(before) - len(data) + 1 :] + block[: len(data) - 1] if last == number - 1 else b""
+            if data in block or data in joint:
+                return True
+            before, last = block, number
+        return False
 
     def __eq__(self, other: object) -> bool:
         """Whether both say the same."""

@@ -20,7 +20,9 @@ from vss.simulation.invariants.history import SessionStory, WriterStory
 from vss.simulation.invariants.judging import Case, Found, Kind, LacksEvidenceError, Need, by_trial, invariant
 
 _STATE = 52
-_FULL_PREVIOUS = 136
+_PREVIOUS = (136, 160)
+"""Where a database header keeps its last full and its last incremental backup (BKINFO)."""
+_HIGHEST = 20  # genHigh of BKINFO
 _CHECKPOINT_GENERATION = 16  # of lgposCheckpoint in a checkpoint file: byte u16, sector u16, generation u32 from 12 on
 _MIN_REQUIRED = 296
 _STAMPS = ((136, 208), (316, 340), (356, 364), (420, 476))
@@ -36,7 +38,7 @@ class _Header:
     state: int
     min_required: int
     max_required: int
-    full_high: int
+    backed_up: int
 
 
 @invariant("D1", Kind.SAFETY, Need.STORES)
@@ -183,7 +185,7 @@ def only_unneeded_logs_go(case: Case) -> Iterator[Found]:
             continue
         needed = [header.min_required for header in _headers(store.after).values() if header.state == _DIRTY]
         needed += _checkpoints(store.after)
-        needed += [header.full_high + 1 for header in _headers(store.after).values() if header.full_high]  # the copy's limit
+        needed += [header.backed_up + 1 for header in _headers(store.after).values() if header.backed_up]  # the copy's limit
         if store.oldest_needed is not None:
             needed.append(store.oldest_needed)
         lowest = min((each for each in needed if each), default=0)
@@ -280,8 +282,8 @@ def _headers(files: Mapping[str, bytes]) -> dict[str, _Header]:
             continue
         (state,) = struct.unpack_from("<I", data, _STATE)
         low, high = struct.unpack_from("<II", data, _MIN_REQUIRED)
-        (full_high,) = struct.unpack_from("<I", data, _FULL_PREVIOUS + 20)
-        found[path] = _Header(state, low, high, full_high)
+        backed_up = max(struct.unpack_from("<I", data, each + _HIGHEST)[0] for each in _PREVIOUS)
+        found[path] = _Header(state, low, high, backed_up)
     return found
 
 

@@ -81,7 +81,8 @@ class Checkpoint:
             JetError: ``CheckpointCorrupt`` for a short page, a wrong checksum or an impossible attachment list.
         """
         if len(page) < CHECKPOINT_COPY_SIZE:
-            raise JetError(JetCode.CheckpointCorrupt, f"copy has {len(page)} bytes of {CHECKPOINT_COPY_SIZE}", path=path)
+            detail = f"copy of {CHECKPOINT_COPY_SIZE} bytes expected, found {len(page)}"
+            raise JetError(JetCode.CheckpointCorrupt, detail, path=path)
         stored, last_full, position, signature, parameters, full, full_time, incremental, incremental_time, version = (
             _FIXED.unpack_from(page)
         )

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import struct
 from enum import Enum
+from functools import cache
 from typing import NamedTuple
+
+import numpy as np
 
 from vss_writers.ese.layout import (
     BLOCK_CHECKSUM_OFFSETS,
@@ -32,37 +35,69 @@ FLAG_BIT = 301
 
 Buffer = bytes | bytearray | memoryview
 
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_DWORD = np.dtype("<u4")
+_WORD = np.dtype("<u8")
+_ODD = np.uint8(1)
+_LARGE_BLOCK = 4096
+"""Blocks from this size on are looked at word by word in numpy; for smaller ones its calls cost more than they save."""
+_NEW_CHECKSUM_FORMAT = int(PageFlag.NEW_CHECKSUM_FORMAT)
+
 
 def xor32(data: Buffer) -> int:
     """XOR-32 over ``data``: dwords, the last one padded with zeros; the field itself is left out by the caller."""
-    number = int.from_bytes(data, "little")
-    half_bits = 32
-    while half_bits < 8 * len(data):
-        half_bits *= 2
-    while half_bits > 32:
-        half_bits //= 2
-        number = (number >> half_bits) ^ (number & ((1 << half_bits) - 1))
-    return number ^ XOR32_SEED
+    return xor_dwords(data) ^ XOR32_SEED
+
+
+def xor_dwords(data: Buffer) -> int:
+    """XOR of the dwords of ``data``, the last one padded with zeros."""
+    size = len(data)
+    total = int.from_bytes(data[size & ~3 :], "little") if size & 3 else 0
+    if size >= _DWORD.itemsize:
+        total ^= int(np.bitwise_xor.reduce(np.frombuffer(data, _DWORD, size // _DWORD.itemsize)))
+    return total
 
 
 def xe64(block: Buffer, page_number: int) -> int:
     """XE-64 of one block, a power of two bytes long; the caller has zeroed the stored checksum where the block holds one."""
+    bits = 8 * len(block)
+    if len(block) < _LARGE_BLOCK:
+        low, xor = _fold(int.from_bytes(block, "little"), bits, 32)
+    else:
+        words = np.frombuffer(block, _WORD)
+        parities = np.packbits(np.bitwise_count(words) & _ODD, bitorder="little").tobytes()
+        word_index, _ = _fold(int.from_bytes(parities, "little"), len(words), 1)
+        low, xor = _fold(int(np.bitwise_xor.reduce(words)), 64, 32)
+        low |= 64 * word_index
+    low_bits, parity = _fold(xor, 32, 1)
+    low |= low_bits
+    high = low ^ (bits - 1) if parity else low
+    return (high << 16 | low) << 32 | (xor ^ page_number)
+
+
+def _fold(number: int, bits: int, to_bits: int) -> tuple[int, int]:
+    """Fold ``number`` in halves from ``bits`` to ``to_bits`` bits; return the XOR of its one-bits' indices, as far as they were
+    folded away, and what is left of it."""
     # Folding a block in halves keeps, for the index bit just folded away, the parity of the upper half and leaves all
     # lower index bits' parities unchanged: each level costs half of the one before.
-    number = int.from_bytes(block, "little")
-    bits = half = 8 * len(block)
     low = 0
-    xor = 0
-    while half > 1:
-        if half == 32:
-            xor = number
-        half //= 2
+    for half, mask in _halves(bits, to_bits):
         upper = number >> half
         if upper.bit_count() & 1:
             low |= half
-        number = upper ^ (number & ((1 << half) - 1))
-    high = low ^ (bits - 1) if number else low
-    return (high << 16 | low) << 32 | (xor ^ page_number)
+        number = upper ^ (number & mask)
+    return low, number
+
+
+@cache
+def _halves(bits: int, to_bits: int) -> tuple[tuple[int, int], ...]:
+    """Sizes of the halves on the way from ``bits`` to ``to_bits``, and the masks for the lower ones."""
+    halves: list[tuple[int, int]] = []
+    while bits > to_bits:
+        bits //= 2
+        halves.append((bits, (1 << bits) - 1))
+    return tuple(halves)
 
 
 def is_zero(page: Buffer) -> bool:
@@ -73,7 +108,7 @@ def is_zero(page: Buffer) -> bool:
 
 def uses_ecc(page: Buffer) -> bool:
     """Whether the page carries the error-correcting checksum."""
-    return bool(struct.unpack_from("<I", page, OFFSET_FLAGS)[0] & PageFlag.NEW_CHECKSUM_FORMAT)
+    return bool(_U32.unpack_from(page, OFFSET_FLAGS)[0] & _NEW_CHECKSUM_FORMAT)
 
 
 def blocks_of(page_size: int) -> tuple[int, int]:
@@ -170,7 +205,7 @@ def _verify_blocks(page: Buffer, page_number: int) -> PageCheck:
     flips_in_stored = 0
     for block in range(count):
         offset = BLOCK_CHECKSUM_OFFSETS[block]
-        stored = struct.unpack_from("<Q", page, offset)[0]
+        stored = _U64.unpack_from(page, offset)[0]
         if block and flips_in_stored // 64 == block:
             stored ^= 1 << flips_in_stored % 64
         computed = block_checksum(page, block, page_number)

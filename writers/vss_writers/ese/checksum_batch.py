@@ -146,21 +146,24 @@ def _packed_parities(words: _Words) -> _Words:
 
 def sealed_pages(pages: Sequence[tuple[bytearray, int]]) -> list[bytes]:
     """Return the bytes to write for pages of one size, given with their numbers: checksums computed, blank pages left blank."""
-    sealed = [bytearray(data) for data, _ in pages]
-    size = len(sealed[0]) if sealed else 0
+    sealed = [b""] * len(pages)
+    size = len(pages[0][0]) if pages else 0
     together: list[int] = []
     for index, (data, number) in enumerate(pages):
         if size > SMALL_PAGE_MAX or not uses_ecc(data):
-            if not is_zero(data):
-                seal_page(sealed[index], number)
+            page = bytearray(data)
+            if not is_zero(page):
+                seal_page(page, number)
+            sealed[index] = bytes(page)
         else:
             together.append(index)
     if together:
-        joined = bytearray().join(sealed[index] for index in together)
+        joined = bytearray().join(pages[index][0] for index in together)
         BatchVerifier(size, len(together)).seal(joined, [pages[index][1] for index in together])
+        images = memoryview(joined)
         for place, index in enumerate(together):
-            sealed[index] = joined[place * size : (place + 1) * size]
-    return [bytes(each) for each in sealed]
+            sealed[index] = bytes(images[place * size : (place + 1) * size])
+    return sealed
 
 
 def page_flags(words: _Words) -> _Words:

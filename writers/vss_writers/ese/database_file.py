@@ -79,9 +79,8 @@ class DatabaseFile:
 
     async def change_header(self, **changes: object) -> None:
         """Write the header with some fields replaced; nothing happens where none differs."""
-        changed = replace(self.header, **changes)  # type: ignore[arg-type] # names are checked by the dataclass
-        if changed != self.header:
-            await self.write_header(changed)
+        if any(getattr(self.header, name) != value for name, value in changes.items()):
+            await self.write_header(replace(self.header, **changes))  # type: ignore[arg-type] # checked by the dataclass
 
     async def read_page(self, page_number: int) -> tuple[bytes, bool]:
         """Return a page's bytes and whether a wrong bit was corrected in them; beyond the end of the file it is blank.
@@ -89,13 +88,16 @@ class DatabaseFile:
         Raises:
             JetError: ``ReadVerifyFailure`` for a wrong checksum or page number, ``DiskIO`` where the device failed.
         """
-        offset = page_offset(page_number, self.page_size)
-        with self._io(offset, page_number):
-            reading = partial(self._file.pread, offset, self.page_size)
-            data = await self._at_site("page.read", reading, file=self.path, page=str(page_number))
-        if len(data) < self.page_size:
+        page_size = self.page_size
+        offset = page_offset(page_number, page_size)
+        try:
+            reading = partial(self._file.pread, offset, page_size)
+            data: bytes = await self._at_site("page.read", reading, file=self.path, page=str(page_number))
+        except Exception as error:
+            raise self._failure(error, offset, page_number) from error
+        if len(data) < page_size:
             # A file cut in the middle of a page holds none of it; a page behind the end was never written.
-            return bytes(self.page_size), False
+            return bytes(page_size), False
         return self.verified(data, page_number)
 
     def is_sound(self, data: bytes, page_number: int) -> bool:
@@ -108,10 +110,10 @@ class DatabaseFile:
         Raises:
             JetError: ``ReadVerifyFailure`` for a wrong checksum (event 474) or page number (475).
         """
-        offset = page_offset(page_number, self.page_size)
         check = verify_page(data, page_number)
-        if check.verdict in (PageVerdict.GOOD, PageVerdict.BLANK):
+        if check.verdict is PageVerdict.GOOD or check.verdict is PageVerdict.BLANK:
             return data, False
+        offset = page_offset(page_number, self.page_size)
         if check.verdict is PageVerdict.CORRECTABLE:
             corrected = correct_page(data, check, page_number)
             if corrected is not None:
@@ -195,12 +197,15 @@ class DatabaseFile:
         try:
             yield
         except Exception as error:
-            if self._is_full(error):
-                self._on_event(EngineEvent(424, "the disk of a database is full", Severity.ERROR, self.path))
-                raise JetError(JetCode.DiskFull, str(error), path=self.path) from error
-            values = (("offset", offset),)
-            self._on_event(EngineEvent(481, f"the device failed: {error}", Severity.ERROR, self.path, values))
-            raise JetError(JetCode.DiskIO, str(error), path=self.path, page_number=page_number, offset=offset) from error
+            raise self._failure(error, offset, page_number) from error
+
+    def _failure(self, error: Exception, offset: int, page_number: int | None) -> JetError:
+        if self._is_full(error):
+            self._on_event(EngineEvent(424, "the disk of a database is full", Severity.ERROR, self.path))
+            return JetError(JetCode.DiskFull, str(error), path=self.path)
+        values = (("offset", offset),)
+        self._on_event(EngineEvent(481, f"the device failed: {error}", Severity.ERROR, self.path, values))
+        return JetError(JetCode.DiskIO, str(error), path=self.path, page_number=page_number, offset=offset)
 
     def _emit(self, event_id: int, text: str, severity: Severity, page_number: int, value: int) -> None:
         offset = page_offset(page_number, self.page_size)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from vss_writers.ese.catalog import all_schemas
 from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.external_sort import SORT_BYTES, Entries, SpillFile
 from vss_writers.ese.files import FileSystem
 from vss_writers.ese.header import EccCounter, LogTime
 from vss_writers.ese.integrity import check_database
@@ -19,7 +20,7 @@ from vss_writers.ese.layout import OBJID_CATALOG, OBJID_CATALOG_SHADOW
 from vss_writers.ese.page_operation import PageAccess
 from vss_writers.ese.reader import DatabaseReader
 from vss_writers.ese.rebuild import (
-    Entries,
+    SORT_SUFFIX,
     Rebuild,
     check_format,
     check_rebuildable,
@@ -32,21 +33,32 @@ from vss_writers.ese.table import Table, table_tree
 
 @dataclass(frozen=True, slots=True)
 class DefragmentReport:
-    """Sizes in bytes, and rows by table."""
+    """Sizes in bytes, and rows by table; ``entries_held_max`` is how many entries of indexes were in memory at once."""
 
     size_before: int
     size_after: int
     rows: dict[str, int]
+    entries_held_max: int = 0
 
 
 async def defragment(
-    files: FileSystem, path: str, temporary: str, *, time: LogTime, random: int, replaces: bool = True
+    files: FileSystem,
+    path: str,
+    temporary: str,
+    *,
+    time: LogTime,
+    random: int,
+    replaces: bool = True,
+    sort_bytes: int = SORT_BYTES,
 ) -> DefragmentReport:
     """Write the database at ``path`` anew at ``temporary``, and put that in its place unless told otherwise.
 
+    Entries of indexes that exceed ``sort_bytes`` of memory go to a file beside ``temporary``.
+
     Raises:
         JetError: ``FileNotFound``; ``DatabaseDirtyShutdown``; ``InvalidDatabaseVersion``; ``DatabaseDuplicate`` where
-            ``temporary`` exists; what reading a damaged database raises; the old file is as it was then.
+            ``temporary`` or the file for sorting exists; what reading a damaged database raises; the old file is as it
+            was then.
     """
     if not await files.exists(path):
         raise JetError(JetCode.FileNotFound, path=path)
@@ -67,7 +79,10 @@ async def defragment(
             ecc_fix_failure=_aged(header.ecc_fix_failure),
             bad_checksum=_aged(header.bad_checksum),
         )
-        async with Rebuild.begin(files, temporary, header.page_size) as rebuild:
+        async with (
+            SpillFile.begin(files, temporary + SORT_SUFFIX, sort_bytes) as spill,
+            Rebuild.begin(files, temporary, header.page_size, spill) as rebuild,
+        ):
             rows = await _copy_tables(reader, rebuild)
             problems = (await check_database(rebuild.pages)).problems
             if problems:
@@ -78,7 +93,7 @@ async def defragment(
         await source.close()
     if replaces:
         await replace_file(files, temporary, path)
-    return DefragmentReport(size_before, size_after, rows)
+    return DefragmentReport(size_before, size_after, rows, spill.held_max)
 
 
 async def _copy_tables(reader: DatabaseReader, rebuild: Rebuild) -> dict[str, int]:

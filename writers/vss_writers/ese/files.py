@@ -122,7 +122,7 @@ def join_path(directory: str, name: str) -> str:
 
 def base_name(path: str) -> str:
     """Return the last part of a path of either kind."""
-    return re.split(r"[\\/]", path)[-1]
+    return path[max(path.rfind("/"), path.rfind("\\")) + 1 :]
 
 
 def directory_name(path: str) -> str:

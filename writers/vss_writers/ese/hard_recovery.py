@@ -246,8 +246,7 @@ class _HardRecovery:
             async for log in logs.each():
                 if log.header.generation == logs.lowest:
                     await redo.begin(log.header.attachments)
-                for position, record in log.records:
-                    await redo.record(position, record)
+                await redo.replay(log)
                 self.on_event(EngineEvent(301, f"generation {log.header.generation:#x} was replayed", path=log.path))
             redo.end_of_logs()
         except BaseException:

@@ -10,10 +10,12 @@ Sources: published engine, daedef.hxx (DBFILEHDR, SIGNATURE, LGPOS, LOGTIME, BKI
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from vss_writers.ese.checksum import xor32
@@ -30,6 +32,14 @@ from vss_writers.ese.layout import (
 )
 
 _POSITION = struct.Struct("<HHi")
+_SIGNATURE = struct.Struct("<I8s16s")
+_BACKUP_INFO = struct.Struct("<8s8sII")
+_ECC_COUNTER = struct.Struct("<I8sI")
+_PAGE_SIZE = struct.Struct("<I")
+_HEADERS_KEPT = 16
+"""Headers decoded last: opening a database reads its header several times."""
+_VALUES_KEPT = 512
+"""Times, signatures and backups decoded last: every header, log and record of a stream repeats the same few."""
 
 
 class LogPosition(NamedTuple):
@@ -117,24 +127,29 @@ class LogTime:
     @classmethod
     def unpack(cls, data: bytes | memoryview) -> LogTime:
         """Read the 8 bytes of the format."""
-        second, minute, hour, day, month, year, low, high = bytes(data)
-        return cls(
-            second,
-            minute,
-            hour,
-            day,
-            month,
-            year,
-            is_utc=bool(low & 1),
-            milliseconds=low >> 1 | (high >> 1 & 7) << 7,
-            is_os_snapshot=bool(high & 1),
-        )
+        return _decode_time(bytes(data))
 
     def __bool__(self) -> bool:
         return self.month != 0
 
     def __str__(self) -> str:
         return f"{self.month:02}/{self.day:02}/{self.year + 1900} {self.hour:02}:{self.minute:02}:{self.second:02}"
+
+
+@lru_cache(_VALUES_KEPT)
+def _decode_time(data: bytes) -> LogTime:
+    second, minute, hour, day, month, year, low, high = data
+    return LogTime(
+        second,
+        minute,
+        hour,
+        day,
+        month,
+        year,
+        is_utc=bool(low & 1),
+        milliseconds=low >> 1 | (high >> 1 & 7) << 7,
+        is_os_snapshot=bool(high & 1),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +164,21 @@ class Signature:
 
     def pack(self) -> bytes:
         """Return the 28 bytes of the format; a name over 15 bytes is cut."""
-        return struct.pack("<I8s16s", self.random, self.created.pack(), self.computer.encode("latin-1", "replace")[:15])
+        return _SIGNATURE.pack(self.random, self.created.pack(), self.computer.encode("latin-1", "replace")[:15])
 
     @classmethod
     def unpack(cls, data: bytes | memoryview) -> Signature:
         """Read the 28 bytes of the format."""
-        random, created, computer = struct.unpack("<I8s16s", data)
-        return cls(random, LogTime.unpack(created), computer.split(b"\0", 1)[0].decode("latin-1"))
+        return _decode_signature(bytes(data))
 
     def __bool__(self) -> bool:
         return self != Signature()
+
+
+@lru_cache(_VALUES_KEPT)
+def _decode_signature(data: bytes) -> Signature:
+    random, created, computer = _SIGNATURE.unpack(data)
+    return Signature(random, LogTime.unpack(created), computer.split(b"\0", 1)[0].decode("latin-1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +194,21 @@ class BackupInfo:
 
     def pack(self) -> bytes:
         """Return the 24 bytes of the format."""
-        return struct.pack("<8s8sII", self.mark.pack(), self.time.pack(), self.generation_low, self.generation_high)
+        return _BACKUP_INFO.pack(self.mark.pack(), self.time.pack(), self.generation_low, self.generation_high)
 
     @classmethod
     def unpack(cls, data: bytes | memoryview) -> BackupInfo:
         """Read the 24 bytes of the format."""
-        mark, time, low, high = struct.unpack("<8s8sII", data)
-        return cls(LogPosition.unpack(mark), LogTime.unpack(time), low, high)
+        return _decode_backup_info(bytes(data))
 
     def __bool__(self) -> bool:
         return self != BackupInfo()
+
+
+@lru_cache(_VALUES_KEPT)
+def _decode_backup_info(data: bytes) -> BackupInfo:
+    mark, time, low, high = _BACKUP_INFO.unpack(data)
+    return BackupInfo(LogPosition.unpack(mark), LogTime.unpack(time), low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +223,12 @@ class EccCounter:
 
     def pack(self) -> bytes:
         """Return the 16 bytes of the format."""
-        return struct.pack("<I8sI", self.count, self.time.pack(), self.count_old)
+        return _ECC_COUNTER.pack(self.count, self.time.pack(), self.count_old)
 
     @classmethod
     def unpack(cls, data: bytes | memoryview) -> EccCounter:
         """Read the 16 bytes of the format."""
-        count, time, count_old = struct.unpack("<I8sI", data)
+        count, time, count_old = _ECC_COUNTER.unpack(data)
         return cls(count, LogTime.unpack(time), count_old)
 
 
@@ -267,9 +292,11 @@ class DatabaseHeader:
         page = bytearray(self.page_size)
         struct.pack_into("<I", page, 4, MAGIC)
         page[_TAIL_OFFSET : _TAIL_OFFSET + len(self.tail)] = self.tail
-        for field in _LAYOUT:
-            encoded = field.encode(getattr(self, field.name))
-            page[field.offset : field.offset + len(encoded)] = encoded
+        values = list(_PACKED_VALUES(self))
+        for at, encode in _ENCODERS:
+            values[at] = encode(values[at])
+        _FIELDS.pack_into(page, _FIELDS_OFFSET, *values)
+        struct.pack_into("<I", page, _FILE_TYPE_OFFSET, self.file_type)
         assert len(page) == self.page_size, f"{self.page_size - len(page)} bytes lost while packing a header"
         struct.pack_into("<I", page, 0, xor32(memoryview(page)[4:]))
         return bytes(page)
@@ -283,15 +310,8 @@ class DatabaseHeader:
                 another format version.
         """
         _check_header(page, path, offset)
-        values: dict[str, Any] = {}
-        for field in _LAYOUT:
-            values[field.name] = field.decode(bytes(page[field.offset : field.offset + field.size]))
-        values["page_size"] = values["page_size"] or 4096
-        tail = bytearray(page[_TAIL_OFFSET : values["page_size"]])
-        file_type_at = _FILE_TYPE_OFFSET - _TAIL_OFFSET
-        tail[file_type_at : file_type_at + 4] = bytes(4)
-        values["tail"] = bytes(tail).rstrip(b"\0")
-        return cls(**values)
+        page_size = _PAGE_SIZE.unpack_from(page, _PAGE_SIZE_OFFSET)[0] or 4096
+        return _decode_header(bytes(page[:page_size]))
 
     @property
     def is_clean(self) -> bool:
@@ -299,121 +319,140 @@ class DatabaseHeader:
         return self.state is DatabaseState.CLEAN_SHUTDOWN
 
 
-class _Field:
-    """One field of the layout: where it lies and how its value becomes bytes."""
+@lru_cache(_HEADERS_KEPT)
+def _decode_header(page: bytes) -> DatabaseHeader:
+    """Read one header page that was checked."""
+    values: list[Any] = [*_FIELDS.unpack_from(page, _FIELDS_OFFSET), *struct.unpack_from("<I", page, _FILE_TYPE_OFFSET)]
+    for at, decode in _DECODERS:
+        values[at] = decode(values[at])
+    values[_PAGE_SIZE_AT] = values[_PAGE_SIZE_AT] or 4096
+    tail = bytearray(page[_TAIL_OFFSET:])
+    file_type_at = _FILE_TYPE_OFFSET - _TAIL_OFFSET
+    tail[file_type_at : file_type_at + 4] = bytes(4)
+    values.append(bytes(tail).rstrip(b"\0"))
+    return DatabaseHeader(*_IN_ORDER_OF_CLASS(values))
 
-    __slots__ = ("kind", "name", "offset", "size")
-
-    def __init__(self, name: str, offset: int, kind: Any) -> None:
-        self.name = name
-        self.offset = offset
-        self.kind = kind
-        self.size: int = kind if isinstance(kind, int) else _WIDTHS.get(kind, 4)
-
-    def encode(self, value: Any) -> bytes:
-        """Bytes of ``value``."""
-        if isinstance(self.kind, int):
-            return bytes(value)
-        if isinstance(self.kind, str):
-            return struct.pack(self.kind, value)
-        if issubclass(self.kind, int):
-            return struct.pack("<I", value)
-        packed: bytes = value.pack()
-        return packed
-
-    def decode(self, data: bytes) -> Any:
-        """Value of ``data``; an enumeration keeps a number it does not know."""
-        if isinstance(self.kind, int):
-            return data
-        if isinstance(self.kind, str):
-            return struct.unpack(self.kind, data)[0]
-        if issubclass(self.kind, IntEnum):
-            number = struct.unpack("<I", data)[0]
-            return self.kind(number) if number in list(self.kind) else number
-        return self.kind.unpack(data)
-
-
-_WIDTHS: dict[Any, int] = {
-    "<I": 4,
-    "<Q": 8,
-    LogPosition: _POSITION.size,
-    LogTime: LogTime.SIZE,
-    Signature: Signature.SIZE,
-    BackupInfo: BackupInfo.SIZE,
-    EccCounter: EccCounter.SIZE,
-}
 
 _TAIL_OFFSET = 476
+_PAGE_SIZE_OFFSET = 236
 _FILE_TYPE_OFFSET = 667
 
-_LAYOUT: tuple[_Field, ...] = tuple(
-    _Field(*row)
-    for row in (
-        ("version", 8, "<I"),  # ulVersion
-        ("attributes", 12, "<I"),  # attrib: 0 database, 1 streaming file
-        ("dbtime", 16, "<Q"),  # dbtimeDirtied
-        ("signature", 24, Signature),  # signDb
-        ("state", 52, DatabaseState),  # dbstate
-        ("consistent_position", 56, LogPosition),
-        ("consistent_time", 64, LogTime),
-        ("attach_time", 72, LogTime),
-        ("attach_position", 80, LogPosition),
-        ("detach_time", 88, LogTime),
-        ("detach_position", 96, LogPosition),
-        ("dbid", 104, "<I"),
-        ("log_signature", 108, Signature),  # signLog
-        ("full_previous", 136, BackupInfo),  # bkinfoFullPrev
-        ("incremental_previous", 160, BackupInfo),
-        ("full_current", 184, BackupInfo),
-        ("flags", 208, "<I"),
-        ("objid_last", 212, "<I"),
-        ("os_major", 216, "<I"),
-        ("os_minor", 220, "<I"),
-        ("os_build", 224, "<I"),
-        ("os_service_pack", 228, "<I"),
-        ("update", 232, "<I"),  # ulDaeUpdateMajor
-        ("page_size", 236, "<I"),  # 0 means 4096
-        ("repair_count", 240, "<I"),
-        ("repair_time", 244, LogTime),
-        ("streaming_signature", 252, Signature),  # signSLV
-        ("scrub_dbtime", 280, "<Q"),
-        ("scrub_time", 288, LogTime),
-        ("generation_min_required", 296, "<I"),
-        ("generation_max_required", 300, "<I"),
-        ("upgrade_pages", 304, 12),
-        ("snapshot_current", 316, BackupInfo),
-        ("create_version", 340, "<I"),
-        ("create_update", 344, "<I"),
-        ("generation_max_create_time", 348, LogTime),
-        ("full_previous_type", 356, BackupType),
-        ("incremental_previous_type", 360, BackupType),
-        ("repair_count_old", 364, "<I"),
-        ("ecc_fix_success", 368, EccCounter),
-        ("ecc_fix_failure", 384, EccCounter),
-        ("bad_checksum", 400, EccCounter),
-        ("generation_max_committed", 416, "<I"),
-        ("copy_previous", 420, BackupInfo),
-        ("differential_previous", 444, BackupInfo),
-        ("copy_previous_type", 468, BackupType),
-        ("differential_previous_type", 472, BackupType),
-        ("file_type", _FILE_TYPE_OFFSET, FileType),  # unaligned
-    )
+_LAYOUT: tuple[tuple[str, int, Any], ...] = (
+    ("version", 8, "<I"),  # ulVersion
+    ("attributes", 12, "<I"),  # attrib: 0 database, 1 streaming file
+    ("dbtime", 16, "<Q"),  # dbtimeDirtied
+    ("signature", 24, Signature),  # signDb
+    ("state", 52, DatabaseState),  # dbstate
+    ("consistent_position", 56, LogPosition),
+    ("consistent_time", 64, LogTime),
+    ("attach_time", 72, LogTime),
+    ("attach_position", 80, LogPosition),
+    ("detach_time", 88, LogTime),
+    ("detach_position", 96, LogPosition),
+    ("dbid", 104, "<I"),
+    ("log_signature", 108, Signature),  # signLog
+    ("full_previous", 136, BackupInfo),  # bkinfoFullPrev
+    ("incremental_previous", 160, BackupInfo),
+    ("full_current", 184, BackupInfo),
+    ("flags", 208, "<I"),
+    ("objid_last", 212, "<I"),
+    ("os_major", 216, "<I"),
+    ("os_minor", 220, "<I"),
+    ("os_build", 224, "<I"),
+    ("os_service_pack", 228, "<I"),
+    ("update", 232, "<I"),  # ulDaeUpdateMajor
+    ("page_size", 236, "<I"),  # 0 means 4096
+    ("repair_count", 240, "<I"),
+    ("repair_time", 244, LogTime),
+    ("streaming_signature", 252, Signature),  # signSLV
+    ("scrub_dbtime", 280, "<Q"),
+    ("scrub_time", 288, LogTime),
+    ("generation_min_required", 296, "<I"),
+    ("generation_max_required", 300, "<I"),
+    ("upgrade_pages", 304, 12),
+    ("snapshot_current", 316, BackupInfo),
+    ("create_version", 340, "<I"),
+    ("create_update", 344, "<I"),
+    ("generation_max_create_time", 348, LogTime),
+    ("full_previous_type", 356, BackupType),
+    ("incremental_previous_type", 360, BackupType),
+    ("repair_count_old", 364, "<I"),
+    ("ecc_fix_success", 368, EccCounter),
+    ("ecc_fix_failure", 384, EccCounter),
+    ("bad_checksum", 400, EccCounter),
+    ("generation_max_committed", 416, "<I"),
+    ("copy_previous", 420, BackupInfo),
+    ("differential_previous", 444, BackupInfo),
+    ("copy_previous_type", 468, BackupType),
+    ("differential_previous_type", 472, BackupType),
+    ("file_type", _FILE_TYPE_OFFSET, FileType),  # unaligned
 )
+_FORMATS: dict[Any, str] = {
+    "<I": "I",
+    "<Q": "Q",
+    LogPosition: "8s",
+    LogTime: "8s",
+    Signature: "28s",
+    BackupInfo: "24s",
+    EccCounter: "16s",
+}
 
-assert {field.name for field in _LAYOUT} | {"tail"} == {field.name for field in fields(DatabaseHeader)}
+
+def _format_of(kind: Any) -> str:
+    return f"{kind}s" if isinstance(kind, int) else _FORMATS.get(kind, "I")
+
+
+def _encoder_of(kind: Any) -> Callable[[Any], bytes] | None:
+    """How a value becomes what ``struct`` packs; None where it is a number or bytes."""
+    is_structure = isinstance(kind, type) and not issubclass(kind, int)
+    return kind.pack if is_structure else None
+
+
+def _decoder_of(kind: Any) -> Callable[[Any], Any] | None:
+    """How what ``struct`` unpacks becomes a value; an enumeration keeps a number it does not know."""
+    if not isinstance(kind, type):
+        return None
+    if issubclass(kind, IntEnum):
+        known = {int(member): member for member in kind}
+        return lambda number: known.get(number, number)
+    return kind.unpack  # type: ignore[no-any-return,attr-defined] # every structure above has ``unpack``
+
+
+_FIELDS_OFFSET = _LAYOUT[0][1]
+_FIELDS = struct.Struct("<" + "".join(_format_of(kind) for _, offset, kind in _LAYOUT if offset < _TAIL_OFFSET))
+"""The fields up to the tail, which lie without gaps; the file type lies inside the tail."""
+_NAMES = tuple(name for name, _, _ in _LAYOUT)
+_PAGE_SIZE_AT = _NAMES.index("page_size")
+_PACKED_VALUES = attrgetter(*_NAMES[:-1])
+_ENCODERS = tuple((at, code) for at, (_, _, kind) in enumerate(_LAYOUT) if (code := _encoder_of(kind)) is not None)
+_DECODERS = tuple((at, code) for at, (_, _, kind) in enumerate(_LAYOUT) if (code := _decoder_of(kind)) is not None)
+_IN_ORDER_OF_CLASS = itemgetter(*((*_NAMES, "tail").index(field.name) for field in fields(DatabaseHeader)))
+
+assert {*_NAMES, "tail"} == {field.name for field in fields(DatabaseHeader)}
+assert _NAMES[-1] == "file_type"
+assert _FIELDS_OFFSET + _FIELDS.size == _TAIL_OFFSET, f"fields of the header end at {_FIELDS_OFFSET + _FIELDS.size}"
+assert all(
+    _FIELDS_OFFSET + struct.calcsize("<" + "".join(_format_of(kind) for _, _, kind in _LAYOUT[:at])) == offset
+    for at, (_, offset, _) in enumerate(_LAYOUT[:-1])
+), "the fields of the header leave gaps"
 
 
 def _check_header(page: bytes | memoryview, path: str | None, offset: int) -> None:
     if len(page) < 668:
-        raise JetError(JetCode.DatabaseCorrupted, f"header has {len(page)} bytes", path=path, offset=offset)
+        text = f"header of at least {min(PAGE_SIZES)} bytes expected, found {len(page)}"
+        raise JetError(JetCode.DatabaseCorrupted, text, path=path, offset=offset)
     checksum, magic, version = struct.unpack_from("<III", page)
-    page_size = struct.unpack_from("<I", page, 236)[0] or 4096
+    page_size = _PAGE_SIZE.unpack_from(page, _PAGE_SIZE_OFFSET)[0] or 4096
     if magic != MAGIC:
         raise JetError(
             JetCode.DatabaseCorrupted, f"magic number expected {MAGIC:#x}, found {magic:#x}", path=path, offset=offset + 4
         )
-    if page_size not in PAGE_SIZES or len(page) < page_size:
-        raise JetError(JetCode.DatabaseCorrupted, f"page size in the header is {page_size}", path=path, offset=offset + 236)
+    if page_size not in PAGE_SIZES:
+        text = f"page size expected one of {', '.join(map(str, PAGE_SIZES))}, found {page_size}"
+        raise JetError(JetCode.DatabaseCorrupted, text, path=path, offset=offset + 236)
+    if len(page) < page_size:
+        text = f"header of {page_size} bytes expected, found {len(page)}"
+        raise JetError(JetCode.DatabaseCorrupted, text, path=path, offset=offset)
     found = xor32(memoryview(page)[4:page_size])
     if checksum != found:
         text = f"header checksum stored {checksum:#010x}, computed {found:#010x}"
@@ -451,7 +490,10 @@ def unpack_headers(data: bytes | memoryview, *, path: str | None = None) -> Head
     """
     primary: DatabaseHeader | JetError = _try_unpack(data, 0, path)
     if isinstance(primary, DatabaseHeader):
-        shadow = _try_unpack(data, primary.page_size, path)
+        size = primary.page_size
+        if data[size : 2 * size] == data[:size]:
+            return HeaderPair(primary, None, None)  # the same bytes have the same verdict
+        shadow = _try_unpack(data, size, path)
         return HeaderPair(primary, None, shadow if isinstance(shadow, JetError) else None)
     for page_size in _likely_page_sizes(data):
         shadow = _try_unpack(data, page_size, path)

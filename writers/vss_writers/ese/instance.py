@@ -37,7 +37,7 @@ from vss_writers.ese.files import FileSystem
 from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import OBJID_LAST_SYSTEM, DatabaseState
 from vss_writers.ese.log_file import NOWHERE, LogHeader
-from vss_writers.ese.log_preparation import StreamOwner, make_reserve_logs, report_halt
+from vss_writers.ese.log_preparation import StreamOwner, make_reserve_logs, report_halt, report_last_generations
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import AttachDatabase, CreateDatabase, DetachDatabase, Init2, Terminate2
 from vss_writers.ese.log_stream import LogStream
@@ -204,11 +204,14 @@ class Instance:
         return self.checkpointer.position
 
     def check_running(self) -> None:
-        """Refuse work on an instance that is closed or down: ``InstanceUnavailable`` or what stopped the log."""
+        """Refuse work on an instance that is closed or down: ``InstanceUnavailable``, −1092, or what stopped the log."""
         if not self.is_open:
             raise JetError(JetCode.InstanceUnavailable, f"instance {self.parameters.base_name} is not open")
-        if self._stream.error is not None:
-            raise self._stream.error
+        error = self._stream.error
+        if error is not None and error.code is JetCode.LogDiskFull:
+            raise JetError(JetCode.InstanceUnavailableDueToFatalLogDiskFull, error.detail, path=error.path) from error
+        if error is not None:
+            raise error
 
     # -- databases -------------------------------------------------------------------------------------------------------------
 
@@ -386,6 +389,7 @@ class Instance:
         )
 
     async def _new_generation(self, header: LogHeader) -> None:
+        report_last_generations(self.emit, self.parameters.profile, self.parameters.log_directory, header.generation)
         await self.checkpointer.name_generation(header, wait=self.snapshot.defers_headers)
 
     def _out_of_log_space(self, reserve: str) -> None:

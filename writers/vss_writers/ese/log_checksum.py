@@ -22,8 +22,7 @@ import zlib
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
+from vss_writers.ese.checksum import xor_dwords
 from vss_writers.ese.files import SECTOR_SIZE
 from vss_writers.ese.log_file import LOG_HEADER_SIZE
 from vss_writers.ese.log_record_type import RecordType
@@ -41,15 +40,6 @@ assert _RECORD.size == CHECKSUM_SIZE, f"LRCHECKSUM has {_RECORD.size} bytes, not
 
 FILL_SECTOR = bytes((0xDA + offset) & 0xFF if offset % 16 == 0 else 0xDA for offset in range(SECTOR_SIZE))
 """What a sector holds that was never written."""
-
-
-def bytesum(data: bytes | bytearray | memoryview) -> int:
-    """XOR of byte *j* into bits 8·(j mod 4)…; the count starts anew with every range."""
-    size = len(data)
-    total = 0
-    if size >= 4:
-        total = int(np.bitwise_xor.reduce(np.frombuffer(data, dtype="<u4", count=size // 4)))
-    return total ^ int.from_bytes(data[size & ~3 :], "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +76,11 @@ def pack_checksum(data: bytearray, offset: int, forwards: int, following: int, g
     assert flag == SHORT_OFF or end % SECTOR_SIZE == 0, f"range over sectors ends at {end}"
     fields = backwards ^ forwards ^ following ^ flag ^ generation
     view = memoryview(data)
-    common = bytesum(view[offset - backwards : offset]) ^ fields
+    common = xor_dwords(view[offset - backwards : offset]) ^ fields
     short = 0
     if flag == SHORT_ON:
-        short = _SHORT_SEED ^ common ^ bytesum(view[offset + CHECKSUM_SIZE : sector_end])
-    checksum = _SEED ^ common ^ bytesum(view[offset + CHECKSUM_SIZE : end])
+        short = _SHORT_SEED ^ common ^ xor_dwords(view[offset + CHECKSUM_SIZE : sector_end])
+    checksum = _SEED ^ common ^ xor_dwords(view[offset + CHECKSUM_SIZE : end])
     view.release()
     _RECORD.pack_into(data, offset, RecordType.CHECKSUM, backwards, forwards, following, checksum, short, flag)
 
@@ -152,15 +142,17 @@ class _Scanner:
         self._valid_end = LOG_HEADER_SIZE
         self._from_shadow = False
         self._ranges = 0
+        self._next: tuple[int, ChecksumRecord | None] = (0, None)
 
     def scan(self) -> LogScan:
         offset = LOG_HEADER_SIZE
         while True:
-            record = self._structure(offset)
-            if record is None or (record.short_flag == SHORT_OFF and not self._range_holds(offset, record)):
+            record = self._next[1] if self._next[0] == offset else self._structure(offset)
+            holds = record is not None and self._range_holds(offset, record)
+            if record is None or (record.short_flag == SHORT_OFF and not holds):
                 return self._end_before(offset)
             end = offset + CHECKSUM_SIZE + record.forwards
-            if not self._range_holds(offset, record) or (record.next and not self._is_complete(offset, record)):
+            if not holds or (record.next and not self._is_complete(offset, record)):
                 return self._torn_range(offset, end)
             self._last = offset
             self._valid_end = end
@@ -186,8 +178,8 @@ class _Scanner:
             return None
         if record.next and not self._lies_behind(offset, record, end):
             return None
-        common = bytesum(self._data[offset - record.backwards : offset]) ^ self._fields(record)
-        short = _SHORT_SEED ^ common ^ bytesum(self._data[offset + CHECKSUM_SIZE : sector_end])
+        common = xor_dwords(self._data[offset - record.backwards : offset]) ^ self._fields(record)
+        short = _SHORT_SEED ^ common ^ xor_dwords(self._data[offset + CHECKSUM_SIZE : sector_end])
         return record if short == record.short_checksum else None
 
     def _lies_behind(self, offset: int, record: ChecksumRecord, end: int) -> bool:
@@ -200,8 +192,8 @@ class _Scanner:
 
     def _range_sum(self, offset: int, record: ChecksumRecord) -> int:
         start = offset + CHECKSUM_SIZE
-        backward = bytesum(self._data[offset - record.backwards : offset])
-        return _SEED ^ self._fields(record) ^ backward ^ bytesum(self._data[start : start + record.forwards])
+        backward = xor_dwords(self._data[offset - record.backwards : offset])
+        return _SEED ^ self._fields(record) ^ backward ^ xor_dwords(self._data[start : start + record.forwards])
 
     def _range_holds(self, offset: int, record: ChecksumRecord) -> bool:
         return self._range_sum(offset, record) == record.checksum
@@ -211,6 +203,7 @@ class _Scanner:
         start = offset + CHECKSUM_SIZE
         next_at = start + record.next
         following = self._structure(next_at)
+        self._next = (next_at, following)
         if following is not None and (following.short_flag == SHORT_ON or self._range_holds(next_at, following)):
             at = next_at - FlushCheck.LAYOUT.size
             kind, size, crc = FlushCheck.LAYOUT.unpack_from(self._data, at)

@@ -250,7 +250,8 @@ class LogHeader:
                 another format.
         """
         if len(page) < LOG_HEADER_SIZE:
-            raise JetError(JetCode.LogFileCorrupt, f"log header has {len(page)} bytes of {LOG_HEADER_SIZE}", path=path)
+            detail = f"log header of {LOG_HEADER_SIZE} bytes expected, found {len(page)}"
+            raise JetError(JetCode.LogFileCorrupt, detail, path=path)
         page = page[:LOG_HEADER_SIZE]
         stored = struct.unpack_from("<I", page)[0]
         computed = xor32(memoryview(page)[4:])

@@ -54,6 +54,8 @@ class ChangeFlag(IntFlag):
 PAGE_BASE = struct.Struct("<BHBIQQIBHB")
 NODE_TAIL = struct.Struct("<III")
 NEW_PAGE = struct.Struct("<BHBIIQQII")
+_SIZES = struct.Struct("<HHH")
+_NODE_FLAGS = int(ChangeFlag.NODE_FLAGS)
 assert PAGE_BASE.size == 32, f"page base has {PAGE_BASE.size} bytes, not 32"
 
 
@@ -77,13 +79,13 @@ class PageChange(NamedTuple):
         operation = self.operation
         match operation:
             case InsertNode(_, line, prefix, suffix, data, node_flags):
-                sizes = struct.pack("<HHH", len(suffix), prefix, len(data))
-                return self._node(RecordType.INSERT, line, node_flags & 3) + sizes + suffix + data
+                sizes = _SIZES.pack(len(suffix), prefix, len(data))
+                return b"".join((self._node(RecordType.INSERT, line, node_flags & 3), sizes, suffix, data))
             case ReplaceNode(_, line, data, None):
-                return self._node(RecordType.REPLACE, line, 0) + struct.pack("<HHH", len(data), 0, len(data)) + data
+                return self._node(RecordType.REPLACE, line, 0) + _SIZES.pack(len(data), 0, len(data)) + data
             case ReplaceNode(_, line, data, int(node_flags)):
-                flags = ChangeFlag.NODE_FLAGS | node_flags & 3
-                return self._node(RecordType.REPLACE, line, flags) + struct.pack("<HHH", len(data), 0, len(data)) + data
+                flags = _NODE_FLAGS | node_flags & 3
+                return self._node(RecordType.REPLACE, line, flags) + _SIZES.pack(len(data), 0, len(data)) + data
             case DeleteNode(_, line):
                 return self._node(RecordType.DELETE, line, 0)
             case SetExternalHeader(_, data):
@@ -95,10 +97,7 @@ class PageChange(NamedTuple):
             case Image(_, data):
                 front, back = _without_hole(data)
                 return (
-                    self._page(RecordType.SPLIT2, 0, 0)
-                    + struct.pack("<HHH", len(data) // 1024, len(front), len(back))
-                    + front
-                    + back
+                    self._page(RecordType.SPLIT2, 0, 0) + _SIZES.pack(len(data) // 1024, len(front), len(back)) + front + back
                 )
             case Format(number, objid, page_flags):
                 body = (self.session, self.dbid, number, objid, self.dbtime, self.dbtime_before, page_flags, self.transaction)
@@ -116,7 +115,7 @@ class PageChange(NamedTuple):
             self.transaction,
             1 if self.transaction else 0,
             line,
-            self.flags | flags,
+            int(self.flags) | flags,
         )
 
     def _node(self, kind: RecordType, line: int, flags: int) -> bytes:

@@ -135,3 +135,12 @@ def report_halt(on_event: EventSink, directory: str, error: JetError) -> None:
     event_id = 429 if error.code is JetCode.LogDiskFull else 408
     on_event(EngineEvent(event_id, f"a log cannot be written: {error}", Severity.ERROR, error.path or directory))
     on_event(EngineEvent(492, "the log stream is halted", Severity.ERROR, directory))
+
+
+def report_last_generations(on_event: EventSink, profile: LogProfile, directory: str, generation: int) -> None:
+    """Tell, long before they are used up (−519), that generations come to an end: event 514."""
+    if profile.is_end_announced(generation):
+        left = profile.generation_max - 1 - generation
+        severity = Severity.ERROR if profile.is_end_near(generation) else Severity.WARNING
+        values = (("generation", generation), ("left", left))
+        on_event(EngineEvent(514, f"log generations are nearly used up: {left} are left", severity, directory, values))

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 _ARCHIVED = re.compile(r"^(?P<base>.{3})(?P<generation>[0-9A-F]{8}|[0-9A-F]{5})\.log$", re.IGNORECASE)
+_ANNOUNCED_EVERY = 20_000
 
 
 class LogProfile(StrEnum):
@@ -36,6 +37,15 @@ class LogProfile(StrEnum):
     def generation_max(self) -> int:
         """Generations end before this one: −519."""
         return 0xFFFEF if self is LogProfile.EXCHANGE_2003 else 0x7FFFF800
+
+    def is_end_announced(self, generation: int) -> bool:
+        """Whether event 514 is due with this generation: far from the end with each 20,000th, near to it with every one."""
+        first = 0xE0000 if self is LogProfile.EXCHANGE_2003 else 0x40000000
+        return self.is_end_near(generation) or (generation >= first and (generation - first) % _ANNOUNCED_EVERY == 0)
+
+    def is_end_near(self, generation: int) -> bool:
+        """Whether it is urgent; of the older product line no such limit is known."""
+        return self is LogProfile.EXCHANGE_2007 and generation >= 0x7FFFF000
 
     @property
     def other(self) -> LogProfile:

@@ -8,7 +8,6 @@ Sources: published engine, log.cxx (names, order at roll-over), logread_legacy.c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,7 +38,7 @@ class LoadedLog:
         scan: how far it can be believed.
         data_end: offset behind the last complete record.
         is_closed: whether an End record closes the generation.
-        records: its records with their positions, padding and checksums left out.
+        entries: its records with their offsets in the file, padding and checksums left out.
     """
 
     path: str
@@ -47,7 +46,13 @@ class LoadedLog:
     scan: LogScan
     data_end: int
     is_closed: bool
-    records: list[tuple[LogPosition, LogRecord]]
+    entries: list[tuple[int, LogRecord]]
+
+    @property
+    def records(self) -> list[tuple[LogPosition, LogRecord]]:
+        """The records with their positions."""
+        generation = self.header.generation
+        return [(position_at(generation, offset), record) for offset, record in self.entries]
 
     @property
     def end_position(self) -> LogPosition:
@@ -171,51 +176,48 @@ def judge_log(data: bytes, path: str, *, may_be_torn: bool) -> LoadedLog:
     if verdict.state is LogState.DAMAGED or (verdict.state is LogState.TORN and not may_be_torn):
         detail = f"records are {verdict.state.value}, good up to {position_at(header.generation, verdict.valid_end)}"
         raise JetError(JetCode.LogFileCorrupt, detail, path=path, offset=verdict.bad_offset)
-    data_end = LOG_HEADER_SIZE
-    records: list[tuple[LogPosition, LogRecord]] = []
-    is_closed = False
-    for offset, record, end in _walk(verdict, path):
-        if is_closed:
-            raise JetError(JetCode.LogFileCorrupt, "records follow the end of the generation", path=path, offset=offset)
-        data_end = end
-        records.append((position_at(header.generation, offset), record))
-        is_closed = isinstance(record, End)
+    entries, data_end = _entries(verdict, path)
+    is_closed = bool(entries) and isinstance(entries[-1][1], End)
     if verdict.state is LogState.WHOLE:
         data_end = verdict.valid_end
     elif verdict.last_checksum:
         data_end = max(data_end, verdict.last_checksum + CHECKSUM_SIZE)
-    return LoadedLog(path, header, verdict, data_end, is_closed, records)
+    return LoadedLog(path, header, verdict, data_end, is_closed, entries)
 
 
-def _walk(verdict: LogScan, path: str) -> Iterator[tuple[int, LogRecord, int]]:
-    """Yield offset, record and end of every record; stop at one that a torn tail cuts off."""
-    try:
-        for offset, record, end in _steps(verdict.data, LOG_HEADER_SIZE, verdict.valid_end):
-            if end > verdict.valid_end:
-                raise JetError(JetCode.LogFileCorrupt, "last record runs over the end of the data", offset=offset)
-            yield offset, record, end
-    except JetError as error:
-        if verdict.state is not LogState.TORN:
-            raise JetError(error.code, error.detail, path=path, offset=error.offset) from error
-
-
-def _steps(data: bytes, offset: int, data_end: int) -> Iterator[tuple[int, LogRecord, int]]:
-    """Yield offset, record and end of every record that starts before ``data_end``, without padding and checksums."""
-    while offset < data_end:
+def _entries(verdict: LogScan, path: str) -> tuple[list[tuple[int, LogRecord]], int]:
+    """Return every record with its offset, and the end of the last; stop at one that a torn tail cuts off."""
+    entries: list[tuple[int, LogRecord]] = []
+    data_end = LOG_HEADER_SIZE
+    last_kind = _NOP
+    data, offset, valid_end = verdict.data, LOG_HEADER_SIZE, verdict.valid_end
+    while offset < valid_end:
         kind = data[offset]
         if kind == _CHECKSUM:
             offset += CHECKSUM_SIZE
-        elif kind == _NOP:
+            continue
+        if kind == _NOP:
             offset += 1
-        else:
+            continue
+        try:
             record, end = unpack_record(data, offset)
-            if kind != _NOP2:
-                yield offset, record, end
-            offset = end
+            if end > valid_end and kind != _NOP2:
+                raise JetError(JetCode.LogFileCorrupt, "last record runs over the end of the data", offset=offset)
+        except JetError as error:
+            if verdict.state is LogState.TORN:
+                break
+            raise JetError(error.code, error.detail, path=path, offset=error.offset) from error
+        if kind != _NOP2:
+            if last_kind == _END:
+                raise JetError(JetCode.LogFileCorrupt, "records follow the end of the generation", path=path, offset=offset)
+            entries.append((offset, record))
+            data_end, last_kind = end, kind
+        offset = end
+    return entries, data_end
 
 
 # Plain integers: every record of a log is compared with them.
-_CHECKSUM, _NOP, _NOP2 = int(RecordType.CHECKSUM), int(RecordType.NOP), int(RecordType.NOP2)
+_CHECKSUM, _END, _NOP, _NOP2 = (int(kind) for kind in (RecordType.CHECKSUM, RecordType.END, RecordType.NOP, RecordType.NOP2))
 
 
 async def remove_log(files: FileSystem, path: str, generation: int, at_site: AtSite) -> None:

@@ -56,7 +56,7 @@ def unpack_record(data: bytes, offset: int) -> tuple[LogRecord, int]:
     Raises:
         JetError: ``LogFileCorrupt`` for an unknown type or a record that runs over the data.
     """
-    reader = _READERS.get(data[offset])
+    reader = _READER_BY_NUMBER[data[offset]]
     if reader is None:
         raise JetError(JetCode.LogFileCorrupt, f"unknown record type {data[offset]}", offset=offset)
     try:
@@ -157,36 +157,50 @@ def _read_backup(data: bytes, offset: int) -> tuple[LogRecord, int]:
 
 def _read_new_page(data: bytes, offset: int) -> tuple[LogRecord, int]:
     _, session, dbid, number, objid, dbtime, before, flags, transaction = NEW_PAGE.unpack_from(data, offset)
-    return PageChange(Format(number, objid, flags), dbid, dbtime, before, session, transaction, objid), offset + NEW_PAGE.size
+    operation = _new(Format, (number, objid, flags))
+    change = _new(PageChange, (operation, dbid, dbtime, before, session, transaction, objid, ChangeFlag.NONE))
+    return change, offset + NEW_PAGE.size
 
 
 _NODE_SIZE = PAGE_BASE.size + NODE_TAIL.size
 _U16 = struct.Struct("<H")
+_U32 = struct.Struct("<I")
 _SIZES = struct.Struct("<HHH")
 _LINKS = struct.Struct("<II")
-_INSERT_TAIL = struct.Struct(NODE_TAIL.format + "HHH")
-_INSERT_SIZE = PAGE_BASE.size + _INSERT_TAIL.size
-_INSERT = int(RecordType.INSERT)
+_INSERT = struct.Struct(PAGE_BASE.format + NODE_TAIL.format.removeprefix("<") + "HHH")
 _PAGE_KINDS = (int(RecordType.MERGE2), int(RecordType.SCRUB), int(RecordType.SPLIT2))
+_MERGE2, _SCRUB, _DELETE = int(RecordType.MERGE2), int(RecordType.SCRUB), int(RecordType.DELETE)
+_SET_EXTERNAL_HEADER = int(RecordType.SET_EXTERNAL_HEADER)
+_NODE_FLAGS = int(ChangeFlag.NODE_FLAGS)
+
+_new = tuple.__new__
+"""Makes a named tuple without the call of its own ``__new__``, which costs as much as the rest of reading a record."""
+
+
+def _read_insert(data: bytes, offset: int) -> tuple[LogRecord, int]:
+    """Nearly every record of a log is one of these."""
+    _, session, dbid, number, dbtime, before, transaction, _, line, flags, _, _, objid, key_size, prefix, size = (
+        _INSERT.unpack_from(data, offset)
+    )
+    start = offset + _INSERT.size
+    key_end = start + key_size
+    end = key_end + size
+    operation = _new(InsertNode, (number, line, prefix, data[start:key_end], data[key_end:end], flags & 3))
+    kept = _CHANGE_FLAGS[flags & _KEPT_FLAGS]
+    return _new(PageChange, (operation, dbid, dbtime, before, session, transaction, objid, kept)), end
 
 
 def _read_page_change(data: bytes, offset: int) -> tuple[LogRecord, int]:
     kind, session, dbid, number, dbtime, before, transaction, _, line, flags = PAGE_BASE.unpack_from(data, offset)
     objid = 0
     operation: PageOperation
-    if kind == _INSERT:  # nearly every record of a log: read here, so that replaying one costs no more calls than it must
-        start = offset + _INSERT_SIZE
-        _, _, objid, key_size, prefix, size = _INSERT_TAIL.unpack_from(data, offset + PAGE_BASE.size)
-        key_end = start + key_size
-        end = key_end + size
-        operation = InsertNode(number, line, prefix, data[start:key_end], data[key_end:end], flags & 3)
-    elif kind in _PAGE_KINDS:
+    if kind in _PAGE_KINDS:
         operation, end = _read_page_body(kind, number, data, offset + PAGE_BASE.size)
     else:
         objid = NODE_TAIL.unpack_from(data, offset + PAGE_BASE.size)[2]
         operation, end = _read_node_body(kind, number, line, flags, data, offset + _NODE_SIZE)
     kept = _CHANGE_FLAGS[flags & _KEPT_FLAGS]
-    return PageChange(operation, dbid, dbtime, before, session, transaction, objid, kept), end
+    return _new(PageChange, (operation, dbid, dbtime, before, session, transaction, objid, kept)), end
 
 
 _KEPT_FLAGS = int(ChangeFlag.UNIQUE | ChangeFlag.SPACE)
@@ -194,11 +208,11 @@ _CHANGE_FLAGS = {number: ChangeFlag(number) for number in range(256) if number &
 
 
 def _read_page_body(kind: int, number: int, data: bytes, start: int) -> tuple[PageOperation, int]:
-    if kind == RecordType.MERGE2:
+    if kind == _MERGE2:
         previous, following = _LINKS.unpack_from(data, start)
         return SetLinks(number, previous, following), start + _LINKS.size
-    if kind == RecordType.SCRUB:
-        return SetFlags(number, struct.unpack_from("<I", data, start)[0]), start + 4
+    if kind == _SCRUB:
+        return SetFlags(number, _U32.unpack_from(data, start)[0]), start + _U32.size
     kilobytes, front, back = _SIZES.unpack_from(data, start)
     start += _SIZES.size
     end = start + front + back
@@ -209,15 +223,15 @@ def _read_page_body(kind: int, number: int, data: bytes, start: int) -> tuple[Pa
 
 
 def _read_node_body(kind: int, number: int, line: int, flags: int, data: bytes, start: int) -> tuple[PageOperation, int]:
-    if kind == RecordType.DELETE:
+    if kind == _DELETE:
         return DeleteNode(number, line), start
-    if kind == RecordType.SET_EXTERNAL_HEADER:
+    if kind == _SET_EXTERNAL_HEADER:
         size = _U16.unpack_from(data, start)[0]
         start += _U16.size
         return SetExternalHeader(number, data[start : start + size]), start + size
     size = _SIZES.unpack_from(data, start)[0]
     start += _SIZES.size
-    node_flags = flags & 3 if flags & ChangeFlag.NODE_FLAGS else None
+    node_flags = flags & 3 if flags & _NODE_FLAGS else None
     return ReplaceNode(number, line, data[start : start + size], node_flags), start + size
 
 
@@ -232,7 +246,7 @@ _READERS: dict[int, Callable[[bytes, int], tuple[LogRecord, int]]] = {
     RecordType.CREATE_DATABASE: _read_create,
     RecordType.ATTACH_DATABASE: _read_attach,
     RecordType.DETACH_DATABASE: _read_detach,
-    RecordType.INSERT: _read_page_change,
+    RecordType.INSERT: _read_insert,
     RecordType.REPLACE: _read_page_change,
     RecordType.DELETE: _read_page_change,
     RecordType.SET_EXTERNAL_HEADER: _read_page_change,
@@ -248,3 +262,4 @@ _READERS: dict[int, Callable[[bytes, int], tuple[LogRecord, int]]] = {
     RecordType.NOP2: _read_flush_check,
     RecordType.NEW_PAGE: _read_new_page,
 }
+_READER_BY_NUMBER = tuple(_READERS.get(number) for number in range(256))

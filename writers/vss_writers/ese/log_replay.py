@@ -43,8 +43,7 @@ async def replay(
             raise
         if previous is None:
             await redo.begin(log.header.attachments)
-        for position, record in log.records:
-            await redo.record(position, record)
+        await redo.replay(log)
         on_event(EngineEvent(301, f"generation {generation:#x} was replayed", path=log.path))
         previous = log.header
     redo.end_of_logs()

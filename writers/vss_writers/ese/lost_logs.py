@@ -147,5 +147,5 @@ def refuse_unusable_stream(last: LoadedLog, parameters: InstanceParameters) -> N
 
 def ends_cleanly(last: LoadedLog) -> bool:
     """Whether the instance, or its recovery, came to its end with every database detached."""
-    records = [record for _, record in last.records if not isinstance(record, End)]
-    return bool(records) and isinstance(records[-1], Terminate2)
+    newest = next((record for _, record in reversed(last.entries) if not isinstance(record, End)), None)
+    return isinstance(newest, Terminate2)

@@ -14,62 +14,20 @@ import errno
 import random
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
-from vss_writers.ese.files import SECTOR_SIZE, FileStat, base_name, directory_name
-
-Keep = Callable[[], bool]
-"""Decides, at power loss, whether the next sector, length or name survives."""
+from vss_writers.ese.files import FileStat, base_name, directory_name
+from vss_writers.ese.memory_content import Content, Keep
 
 
 class PowerLossError(Exception):
     """The machine lost power before this call took effect; take ``after_power_loss`` and start again from that."""
 
 
-class _Content:
-    """The bytes of one file: as written, and as durable."""
-
-    __slots__ = ("current", "durable", "pending")
-
-    def __init__(self) -> None:
-        self.current = bytearray()
-        self.durable = bytearray()
-        self.pending: list[tuple[int, bytes | None]] = []  # (offset, data), or (length, None) for a truncation
-
-    def write(self, offset: int, data: bytes) -> None:
-        _write(self.current, offset, data)
-        self.pending.append((offset, data))
-
-    def truncate(self, size_bytes: int) -> None:
-        _truncate(self.current, size_bytes)
-        self.pending.append((size_bytes, None))
-
-    def sync(self) -> None:
-        for offset, data in self.pending:
-            if data is None:
-                _truncate(self.durable, offset)
-            else:
-                _write(self.durable, offset, data)
-        self.pending.clear()
-
-    def survivor(self, keep: Keep) -> _Content:
-        result = _Content()
-        result.durable[:] = self.durable
-        for offset, data in self.pending:
-            if data is None:
-                if keep():
-                    _truncate(result.durable, offset)
-                continue
-            for start, piece in _sectors(offset, data):
-                if keep():
-                    _write(result.durable, start, piece)
-        result.current[:] = result.durable
-        return result
-
-
 class MemoryFile:
     """An open file of a ``MemoryFileSystem``."""
 
-    def __init__(self, system: MemoryFileSystem, path: str, content: _Content, *, write: bool) -> None:
+    def __init__(self, system: MemoryFileSystem, path: str, content: Content, *, write: bool) -> None:
         self._system = system
         self._path = path
         self._content = content
@@ -84,27 +42,28 @@ class MemoryFile:
     @property
     def size_bytes(self) -> int:
         """The length now."""
-        return len(self._content.current)
+        return self._content.size_bytes
 
     async def pread(self, offset: int, length: int) -> bytes:
         """Return up to ``length`` bytes."""
         self._check(write=False)
         self._system.before_read(self._path, offset, length)
-        return bytes(self._content.current[offset : offset + length])
+        return self._content.read(offset, length)
 
     async def pwrite(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write ``data``; durable after ``sync``."""
         self._check(write=True)
         self._system.before_effect("write", self._path)
-        self._system.check_space(max(0, offset + len(data) - len(self._content.current)))
-        self._content.write(offset, bytes(data))
-        self._system.after_write(self._path, offset, bytes(data))
+        self._system.check_space(max(0, offset + len(data) - self._content.size_bytes))
+        written = bytes(data)
+        self._content.write(offset, written)
+        self._system.after_write(self._path, offset, written)
 
     async def truncate(self, size_bytes: int) -> None:
         """Cut or extend; durable after ``sync``."""
         self._check(write=True)
         self._system.before_effect("truncate", self._path)
-        self._system.check_space(max(0, size_bytes - len(self._content.current)))
+        self._system.check_space(max(0, size_bytes - self._content.size_bytes))
         self._content.truncate(size_bytes)
 
     async def sync(self) -> None:
@@ -138,10 +97,10 @@ class MemoryFileSystem:
         self.space_bytes = space_bytes
         self.effect_count = 0
         self.effects: list[tuple[str, str]] = []
-        self._files: dict[str, _Content] = {}
+        self._files: dict[str, Content] = {}
         self._directories: list[str] = []
-        self._durable_names: dict[str, _Content] = {}
-        self._pending_names: list[tuple[str, _Content | None]] = []
+        self._durable_names: dict[str, Content] = {}
+        self._pending_names: list[tuple[str, Content | None]] = []
         self.fail: Callable[[str, str], None] = _no_failure
         self.fail_read: Callable[[str, int, int], None] = _no_read_failure
         self.written: Callable[[str, int, bytes], None] = _not_watched
@@ -156,7 +115,7 @@ class MemoryFileSystem:
             if not create:
                 raise FileNotFoundError(errno.ENOENT, "no such file", path)
             self.before_effect("create", path)
-            content = _Content()
+            content = Content()
             self._files[key] = content
             self._pending_names.append((key, content))
         elif exclusive:
@@ -167,7 +126,7 @@ class MemoryFileSystem:
         """Return length and kind; raises ``FileNotFoundError``."""
         key = _key(path)
         if key in self._files:
-            return FileStat(len(self._files[key].current), is_directory=False)
+            return FileStat(self._files[key].size_bytes, is_directory=False)
         if self._is_directory(key):
             return FileStat(0, is_directory=True)
         raise FileNotFoundError(errno.ENOENT, "no such file or directory", path)
@@ -245,23 +204,17 @@ class MemoryFileSystem:
         """Return an independent copy of the durable and undurable state as if everything had been synced."""
         self_copy = MemoryFileSystem()
         self_copy._directories = list(self._directories)
-        for key, content in self._files.items():
-            made = _Content()
-            made.current[:] = content.current
-            made.durable[:] = content.current
-            self_copy._files[key] = made
+        self_copy._files = {key: Content(content.current()) for key, content in self._files.items()}
         self_copy._durable_names = dict(self_copy._files)
         return self_copy
 
     def read(self, path: str) -> bytes:
-        """Return a file's content, for tests."""
-        return bytes(self._files[_key(path)].current)
+        """Return a file's content, for tests; the same object until it changes."""
+        return self._files[_key(path)].current()
 
     def write(self, path: str, data: bytes) -> None:
         """Set a file's durable content, for tests and restores."""
-        content = _Content()
-        content.current[:] = data
-        content.durable[:] = data
+        content = Content(bytes(data))
         self._files[_key(path)] = content
         self._durable_names[_key(path)] = content
 
@@ -272,10 +225,7 @@ class MemoryFileSystem:
 
     def flip(self, path: str, offset: int, bit: int = 0) -> None:
         """Flip one bit of a file, for tests."""
-        content = self._files[_key(path)]
-        content.current[offset] ^= 1 << bit
-        if offset < len(content.durable):
-            content.durable[offset] ^= 1 << bit
+        self._files[_key(path)].flip(offset, bit)
 
     def paths(self) -> list[str]:
         """Return all file paths, with forward slashes, sorted."""
@@ -303,7 +253,7 @@ class MemoryFileSystem:
         """Raise ENOSPC where the files together would outgrow ``space_bytes``."""
         if self.space_bytes is None or growth_bytes == 0:
             return
-        used = sum(len(content.current) for content in self._files.values())
+        used = sum(content.size_bytes for content in self._files.values())
         if used + growth_bytes > self.space_bytes:
             raise OSError(errno.ENOSPC, "no space left")
 
@@ -328,31 +278,8 @@ def _not_watched(path: str, offset: int, data: bytes) -> None:
     """Nobody watches."""
 
 
+@lru_cache(1024)
 def _key(path: str) -> str:
     directory = directory_name(path)
     key = base_name(path) if directory == "." else f"{directory}/{base_name(path)}"
     return re.sub(r"[\\/]+", "/", key).rstrip("/")
-
-
-def _write(target: bytearray, offset: int, data: bytes) -> None:
-    if len(target) < offset:
-        target.extend(bytes(offset - len(target)))
-    target[offset : offset + len(data)] = data
-
-
-def _truncate(target: bytearray, size_bytes: int) -> None:
-    if size_bytes < len(target):
-        del target[size_bytes:]
-    else:
-        target.extend(bytes(size_bytes - len(target)))
-
-
-def _sectors(offset: int, data: bytes) -> list[tuple[int, bytes]]:
-    pieces = []
-    end = offset + len(data)
-    start = offset
-    while start < end:
-        stop = min(end, (start // SECTOR_SIZE + 1) * SECTOR_SIZE)
-        pieces.append((start, data[start - offset : stop - offset]))
-        start = stop
-    return pieces

@@ -33,10 +33,9 @@ class Node(NamedTuple):
 
 def encode_line(prefix_count: int, suffix: bytes, data: bytes, flags: int) -> tuple[bytes, int]:
     """Stored bytes and flags of an entry whose key is ``prefix_count`` bytes of the page's prefix and ``suffix``."""
-    flags &= ~COMPRESSED
     if prefix_count:
-        return _PAIR.pack(prefix_count, len(suffix)) + suffix + data, flags | COMPRESSED
-    return _U16.pack(len(suffix)) + suffix + data, flags
+        return b"".join((_PAIR.pack(prefix_count, len(suffix)), suffix, data)), flags | COMPRESSED
+    return b"".join((_U16.pack(len(suffix)), suffix, data)), flags & ~COMPRESSED
 
 
 def key_end(raw: bytes, flags: int) -> int:

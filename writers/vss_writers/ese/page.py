@@ -99,7 +99,8 @@ class Page:
     @property
     def dbtime(self) -> int:
         """Database time of the last change."""
-        return int(_U64.unpack_from(self.data, OFFSET_DBTIME)[0])
+        dbtime: int = _U64.unpack_from(self.data, OFFSET_DBTIME)[0]
+        return dbtime
 
     @dbtime.setter
     def dbtime(self, value: int) -> None:
@@ -267,7 +268,7 @@ class Page:
 
     def set_external_header(self, header: bytes) -> None:
         """Replace tag 0. On a page with compressed nodes only an equal or longer prefix keeps their keys."""
-        self._replace(0, header, 0)
+        self._replace(0, header, 0, len(self.external_header))
         self._keys = None
 
     def insert_node(self, line: int, prefix_count: int, suffix: bytes, data: bytes, flags: int) -> None:
@@ -282,10 +283,14 @@ class Page:
             self._make_room(size + TAG_SIZE)
             first_free = self._first_free
         high = len(page) - TAG_SIZE * (line + 1)
-        page[low - TAG_SIZE : high - TAG_SIZE] = page[low:high]
+        if low != high:
+            page[low - TAG_SIZE : high - TAG_SIZE] = page[low:high]
         start = self._header_size + first_free
         page[start : start + size] = raw
-        self._set_tag(line + 1, size, first_free, flags)
+        if self._is_large:
+            self._set_tag(line + 1, size, first_free, flags)
+        else:
+            _TAG.pack_into(page, high - TAG_SIZE, size, first_free | flags << 13)
         _COUNTS.pack_into(page, OFFSET_FREE, free - size - TAG_SIZE, 0, first_free + size, count + 1)
         if self._keys is not None:
             key = self.external_header[:prefix_count] + suffix if prefix_count else suffix
@@ -295,7 +300,7 @@ class Page:
         """Replace the data of entry ``line``, and its flags unless None; the key stays as stored."""
         raw, old_flags = self._line(line + 1)
         new_flags = old_flags if flags is None else (flags & ~COMPRESSED) | (old_flags & COMPRESSED)
-        self._replace(line + 1, raw[: key_end(raw, old_flags)] + data, new_flags)
+        self._replace(line + 1, raw[: key_end(raw, old_flags)] + data, new_flags, len(raw))
         if self._keys is not None and self._has_data_in_keys:
             self._keys[line] = self.node(line).key + data
 
@@ -327,25 +332,24 @@ class Page:
     def _first_free(self) -> int:
         return int(_U16.unpack_from(self.data, OFFSET_FIRST_FREE)[0])
 
-    def _replace(self, tag: int, raw: bytes, flags: int) -> None:
-        old, _ = self._line(tag)
+    def _replace(self, tag: int, raw: bytes, flags: int, old_size: int) -> None:
         position = self.size - TAG_SIZE * (tag + 1)
         _, word = _TAG.unpack_from(self.data, position)
         offset = word & (0x7FFF if self._is_large else 0x1FFF)
         first_free = self._first_free
-        if len(raw) <= len(old):
+        if len(raw) <= old_size:
             self._put(offset, raw)
             self._set_tag(tag, len(raw), offset, flags)
         else:
             # The old line becomes a hole first, so that making room can use its bytes.
             self._set_tag(tag, 0, 0, 0)
-            self._set_counts(self.free_bytes + len(old), first_free, self.tag_count)
+            self._set_counts(self.free_bytes + old_size, first_free, self.tag_count)
             self._make_room(len(raw))
             offset = self._append(raw)
             first_free = offset + len(raw)
             self._set_tag(tag, len(raw), offset, flags)
-            self._set_counts(self.free_bytes - len(old), first_free, self.tag_count)
-        self._set_counts(self.free_bytes + len(old) - len(raw), first_free, self.tag_count)
+            self._set_counts(self.free_bytes - old_size, first_free, self.tag_count)
+        self._set_counts(self.free_bytes + old_size - len(raw), first_free, self.tag_count)
 
     def _make_room(self, needed: int) -> None:
         """Have ``needed`` contiguous bytes (a new tag's included) behind the last line, compacting if they are scattered."""

@@ -39,8 +39,11 @@ class GuardedPages:
 def pack_guard(signature: Signature, position: LogPosition, page_size: int, pages: Sequence[tuple[int, bytes]]) -> bytes:
     """Return the content of a guard for ``pages`` (number, sealed image) of one database."""
     numbers = struct.pack(f"<{len(pages)}I", *(number for number, _ in pages))
-    body = signature.pack() + position.pack() + numbers + b"".join(image for _, image in pages)
-    return struct.pack("<8sIII", _MAGIC, page_size, len(pages), zlib.crc32(body)) + body
+    parts = [signature.pack() + position.pack() + numbers, *(image for _, image in pages)]
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return b"".join((struct.pack("<8sIII", _MAGIC, page_size, len(pages), crc), *parts))
 
 
 def unpack_guard(data: bytes) -> GuardedPages | None:

@@ -83,9 +83,11 @@ PageOperation = Format | InsertNode | ReplaceNode | DeleteNode | SetExternalHead
 def apply(page: Page, operation: PageOperation) -> None:
     """Change ``page`` as ``operation`` says. Pure and deterministic; dbtime is the caller's business."""
     assert page.page_number == operation.page_number, f"operation for page {operation.page_number} on page {page.page_number}"
+    if type(operation) is InsertNode:  # nearly every operation is one, and finding that out by its pattern costs as much again
+        _, line, prefix_count, suffix, data, flags = operation
+        page.insert_node(line, prefix_count, suffix, data, flags)
+        return
     match operation:
-        case InsertNode(_, line, prefix_count, suffix, data, flags):
-            page.insert_node(line, prefix_count, suffix, data, flags)
         case ReplaceNode(_, line, data, new_flags):
             page.replace_node(line, data, new_flags)
         case DeleteNode(_, line):

@@ -1,8 +1,8 @@
 """A database written anew, table by table, from its rows and long values; used by defragmentation and repair.
 
 Records and long values are taken as stored bytes, so nothing is lost in translation. Entries go in by key, which fills pages;
-secondary indexes are made from the rows. Pages go to the new file as they fill, their memory is bounded; the entries of the
-indexes of one table are sorted in memory. The new file replaces the old one by a rename, once it is whole and durable.
+secondary indexes are made from the rows. Memory is bounded: pages go to the new file as they fill, the entries of indexes to a
+file for sorting beside it. The new file replaces the old one by a rename, once it is whole and durable.
 
 Sources: ours; the real engine copies cursor by cursor (compact.cxx).
 """
@@ -16,35 +16,40 @@ from dataclasses import replace
 from vss_writers.ese.catalog import Catalog
 from vss_writers.ese.database_format import create_database
 from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.external_sort import Entries, Sorter, SpillFile
 from vss_writers.ese.file_pages import FilePages
 from vss_writers.ese.files import File, FileSystem
 from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
 from vss_writers.ese.layout import FORMAT_UPDATE_ECC, FORMAT_UPDATE_EXCHANGE_2007, DatabaseState, IndexFlag
 from vss_writers.ese.log_file import NEVER, NO_BACKUP, NOWHERE
-from vss_writers.ese.record import decode_record
+from vss_writers.ese.record import Item, decode_record
 from vss_writers.ese.schema import TableSchema
 from vss_writers.ese.table import Table, index_tree, table_tree
 
-Entries = AsyncIterator[tuple[bytes, bytes]]
-"""Keys and data in key order."""
+SORT_SUFFIX = ".sort"
+"""Behind the name of the new database: the file for sorting."""
 
 
 class Rebuild:
     """One new database in the making."""
 
-    def __init__(self, file: File, pages: FilePages, catalog: Catalog) -> None:
+    def __init__(self, file: File, pages: FilePages, catalog: Catalog, spill: SpillFile) -> None:
         self.pages = pages
         self._file = file
         self._catalog = catalog
+        self._spill = spill
 
     @classmethod
     @asynccontextmanager
-    async def begin(cls, files: FileSystem, path: str, page_size: int) -> AsyncIterator[Rebuild]:
-        """Begin with an empty catalog in a new file at ``path``, which is removed again where the block fails."""
+    async def begin(cls, files: FileSystem, path: str, page_size: int, spill: SpillFile) -> AsyncIterator[Rebuild]:
+        """Begin with an empty catalog in a new file at ``path``, which is removed again where the block fails.
+
+        Entries of indexes are sorted by way of ``spill``.
+        """
         file = await files.open(path, write=True, create=True, exclusive=True)
         try:
             pages = FilePages(file, page_size)
-            yield cls(file, pages, await create_database(pages))
+            yield cls(file, pages, await create_database(pages), spill)
             await file.close()
         except BaseException:
             await file.close()
@@ -52,39 +57,83 @@ class Rebuild:
                 await files.remove(path)  # a file system that is gone keeps it; the name is refused until it is removed
             raise
 
-    async def add_table(self, schema: TableSchema, rows: Entries, long_values: Entries) -> int:
-        """Write one table and return how many rows it has.
+    async def begin_table(self, schema: TableSchema, *, checks_unique: bool = False) -> TableRebuild:
+        """Begin one table; ``checks_unique``: its rows may contradict one another.
 
         Raises:
             JetError: ``DatabaseCorruptedNoRepair`` for an index whose keys cannot be made here.
         """
         check_rebuildable(schema)
         made = await self._catalog.create_like(schema)
-        table = Table(self.pages, made)
+        return TableRebuild(self.pages, made, self._spill, checks_unique=checks_unique)
+
+    async def add_table(self, schema: TableSchema, rows: Entries, long_values: Entries) -> int:
+        """Write one table, whose rows were in one before, and return how many it has; raises as ``begin_table``."""
+        mark = self._spill.size_bytes
+        table = await self.begin_table(schema)
         async for key, data in long_values:
-            assert table.long_values is not None, f"long values without a tree: {schema.name}"
-            await table.long_values.tree.insert(key, data)
-        tree = table_tree(self.pages, made)
-        entries: dict[str, list[tuple[bytes, bytes]]] = {index.name: [] for index in made.secondary_indexes}
-        count = 0
+            await table.add_long_value(key, data)
         async for key, data in rows:
-            await tree.insert(key, data)
-            count += 1
-            items = decode_record(made, data, self.pages.page_size)
-            for index in made.secondary_indexes:
-                entry = table.entry(index, items)
-                if entry is not None:
-                    entries[index.name].append((entry, key))
-        for index in made.secondary_indexes:
-            target = index_tree(self.pages, index)
-            for entry, key in sorted(entries[index.name]):
-                await target.insert(entry, key)
-        return count
+            await table.add_row(key, data, decode_record(schema, data, self.pages.page_size))
+        await table.finish()
+        await self._spill.release(mark)
+        return table.row_count
 
     async def finish(self, header: DatabaseHeader) -> int:
         """Make the file whole with ``header``, durable; return its length."""
         await self.pages.finish(header)
         return self._file.size_bytes
+
+
+class TableRebuild:
+    """One new table in the making: rows and long values in key order, then ``finish``, which makes the indexes."""
+
+    def __init__(self, pages: FilePages, schema: TableSchema, spill: SpillFile, *, checks_unique: bool) -> None:
+        self.row_count = 0
+        self._pages = pages
+        self._schema = schema
+        self._table = Table(pages, schema)
+        self._rows = table_tree(pages, schema)
+        indexes = schema.secondary_indexes
+        self._now = [index for index in indexes if checks_unique and index.is_unique]
+        """Indexes that are kept up row by row, because they are asked whether a key is there."""
+        self._later = [index for index in indexes if index not in self._now]
+        self._sorters = {index.name: Sorter(spill, len(self._later)) for index in self._later}
+
+    async def add_long_value(self, key: bytes, data: bytes) -> None:
+        """Add an entry of the long-value tree."""
+        assert self._table.long_values is not None, f"long values without a tree: {self._schema.name}"
+        await self._table.long_values.tree.insert(key, data)
+
+    async def accepts(self, items: Mapping[int, Item]) -> bool:
+        """Whether no row so far has one of this row's keys in a unique index; asked only where that is checked."""
+        for index in self._now:
+            entry = self._table.entry(index, items)
+            if entry is not None and await index_tree(self._pages, index).get(entry) is not None:
+                return False
+        return True
+
+    async def add_row(self, key: bytes, data: bytes, items: Mapping[int, Item]) -> None:
+        """Add a row; ``items`` is what ``data`` holds."""
+        await self._rows.insert(key, data)
+        self.row_count += 1
+        for index in self._now:
+            entry = self._table.entry(index, items)
+            if entry is not None:
+                await index_tree(self._pages, index).insert(entry, key)
+        for index in self._later:
+            entry = self._table.entry(index, items)
+            if entry is not None:
+                await self._sorters[index.name].add(entry, key)
+
+    async def finish(self) -> None:
+        """Make the indexes that are made in the end."""
+        for index in self._later:
+            target = index_tree(self._pages, index)
+            sorter = self._sorters[index.name]
+            async for entry, key in sorter.entries():
+                await target.insert(entry, key)
+            sorter.drop()
 
 
 def check_rebuildable(schema: TableSchema) -> None:
@@ -128,12 +177,6 @@ def new_header(before: DatabaseHeader, time: LogTime, random: int) -> DatabaseHe
         generation_max_committed=0,
         generation_max_create_time=NEVER,
     )
-
-
-async def entries_of(found: Mapping[bytes, bytes]) -> Entries:
-    """Entries of a mapping, in key order."""
-    for key in sorted(found):
-        yield key, found[key]
 
 
 async def replace_file(files: FileSystem, temporary: str, path: str) -> None:

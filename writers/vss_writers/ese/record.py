@@ -56,6 +56,8 @@ _FORMATS: dict[ColumnType, struct.Struct] = {
     ColumnType.LONG_LONG: struct.Struct("<q"),
     ColumnType.UNSIGNED_SHORT: struct.Struct("<H"),
 }
+_FORMAT_BY_NUMBER = tuple(_FORMATS.get(ColumnType(number)) for number in range(max(ColumnType) + 1))
+"""The same by number: finding a member of an enumeration in a dictionary costs a call."""
 
 
 class Item(NamedTuple):
@@ -114,11 +116,11 @@ def _encode(column: Column, value: Any) -> bytes:
 
 def decode_value(column: Column, data: bytes) -> Any:
     """Value of stored bytes."""
-    if column.type is ColumnType.BIT:
-        return data == b"\xff"
-    packer = _FORMATS.get(column.type)
+    packer = _FORMAT_BY_NUMBER[column.type]
     if packer is not None:
         return packer.unpack(data)[0]
+    if column.type is ColumnType.BIT:
+        return data == b"\xff"
     if column.type is ColumnType.GUID:
         return UUID(bytes_le=data)
     if column.type in TEXT_TYPES:
@@ -151,17 +153,16 @@ def encode_record(schema: TableSchema, items: Mapping[int, Item], page_size: int
 
 
 def _encode_fixed(schema: TableSchema, items: Mapping[int, Item], last: int) -> bytes:
-    columns = [column for column in schema.columns if column.column_id <= last]
-    end = max((column.record_offset + column.size for column in columns), default=FIRST_RECORD_OFFSET)
+    places = [place for place in schema.fixed_places if place.column_id <= last]
+    end = max((place.end for place in places), default=FIRST_RECORD_OFFSET)
     data = bytearray(end - FIRST_RECORD_OFFSET)
     nulls = bytearray(b"\xff" * -(-last // 8))
-    for column in columns:
-        item = items.get(column.column_id)
+    for column_id, start, stop in places:
+        item = items.get(column_id)
         if item is None:
             continue
-        start = column.record_offset - FIRST_RECORD_OFFSET
-        data[start : start + column.size] = item.data
-        bit = column.column_id - 1
+        data[start - FIRST_RECORD_OFFSET : stop - FIRST_RECORD_OFFSET] = item.data
+        bit = column_id - 1
         nulls[bit // 8] &= ~(1 << bit % 8)
     return bytes(data + nulls)
 
@@ -210,7 +211,7 @@ def decode_record(schema: TableSchema, data: bytes, page_size: int) -> dict[int,
         _decode_tagged(items, data[tagged_start:], page_size)
     except (struct.error, IndexError) as error:
         raise JetError(JetCode.NodeCorrupted, f"record of table {schema.name} with {len(data)} bytes: {error}") from error
-    for column in schema.columns:
+    for column in schema.columns_with_default:
         if column.default is not None and _is_newer(column, last_fixed, last_variable):
             items.setdefault(column.column_id, Item(column.default))
     return items
@@ -225,13 +226,12 @@ def _is_newer(column: Column, last_fixed: int, last_variable: int) -> bool:
 def _decode_fixed(schema: TableSchema, data: bytes, last: int, end: int) -> dict[int, Item]:
     nulls = int.from_bytes(data[end - -(-last // 8) : end], "little")
     items: dict[int, Item] = {}
-    for column in schema.columns:
-        if column.column_id > last or nulls >> (column.column_id - 1) & 1:
+    for column_id, start, stop in schema.fixed_places:
+        if column_id > last or nulls >> (column_id - 1) & 1:
             continue
-        stored = data[column.record_offset : column.record_offset + column.size]
-        if column.record_offset + column.size > end:
-            raise IndexError(f"column {column.name} ends behind the fixed part")
-        items[column.column_id] = Item(stored)
+        if stop > end:
+            raise IndexError(f"column {schema.columns_by_id[column_id].name} ends behind the fixed part")
+        items[column_id] = Item(data[start:stop])
     return items
 
 

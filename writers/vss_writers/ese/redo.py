@@ -25,6 +25,7 @@ from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signatu
 from vss_writers.ese.layout import DatabaseState
 from vss_writers.ese.log_file import NOWHERE, Attachment
 from vss_writers.ese.log_page_change import PageChange
+from vss_writers.ese.log_reader import LoadedLog, position_at
 from vss_writers.ese.log_records import (
     AttachDatabase,
     Begin0,
@@ -54,7 +55,7 @@ class RedoCounts:
 
 
 class Redo:
-    """One pass over the logs. Feed it records in order, then ``finish``."""
+    """One pass over the logs. ``begin`` it, feed it log by log with ``replay``, then tell it the ``end_of_logs``."""
 
     def __init__(
         self,
@@ -73,7 +74,8 @@ class Redo:
         self._on_event = on_event
         self._known: dict[Signature, RedoDatabase] = {}
         self._by_dbid: dict[int, RedoDatabase] = {}
-        self._pending: list[tuple[LogPosition, PageChange | ExtendDatabase]] | None = None
+        self._pending: list[tuple[int, int, PageChange | ExtendDatabase]] | None = None
+        """Changes of the open transaction with generation and offset in it; None where none is open."""
         self.counts = RedoCounts()
 
     # -- records ---------------------------------------------------------------------------------------------------------------
@@ -85,16 +87,32 @@ class Redo:
             if database is not None and database.problem is None:
                 self._start_attached(database, attachment.attach_position)
 
-    async def record(self, position: LogPosition, record: LogRecord) -> None:
-        """Take the next record.
+    async def replay(self, log: LoadedLog) -> None:
+        """Take the records of the next log.
 
         Raises:
             JetError: ``DbTimeTooOld``, ``DbTimeTooNew`` (event 516); ``ReadVerifyFailure``; what reading or writing raises.
         """
+        generation = log.header.generation
+        for offset, record in log.entries:
+            # Page changes are nearly all there is, so they are told from the rest first.
+            if type(record) is PageChange:
+                database = self._by_dbid.get(record.dbid)
+                if database is not None:
+                    # Also of transactions that are not redone: a dbtime or object id is never used twice.
+                    if record.dbtime > database.dbtime:
+                        database.dbtime = record.dbtime
+                    if type(record.operation) is Format:
+                        database.objid_last = max(database.objid_last, record.operation.objid)
+                if self._pending is None:
+                    self._skip_rest_of_transaction()
+                else:
+                    self._pending.append((generation, offset, record))
+            else:
+                await self._record(generation, offset, record)
+
+    async def _record(self, generation: int, offset: int, record: LogRecord) -> None:
         match record:
-            case PageChange():
-                self._note_change(record)
-                self._keep(position, record)
             case Begin0():
                 self._drop_open_transaction()
                 self._pending = []
@@ -102,17 +120,25 @@ class Redo:
                 await self._commit()
             case ExtendDatabase():
                 self._note_growth(record)
-                self._keep(position, record)
+                if self._pending is None:
+                    self._skip_rest_of_transaction()
+                else:
+                    self._pending.append((generation, offset, record))
             case Rollback() | RecoveryUndo2():
                 self._drop_open_transaction()
+            case CreateDatabase() | AttachDatabase() | DetachDatabase():
+                await self._attachment(position_at(generation, offset), record)
+            case _:
+                pass
+
+    async def _attachment(self, position: LogPosition, record: CreateDatabase | AttachDatabase | DetachDatabase) -> None:
+        match record:
             case CreateDatabase():
                 await self._create(position, record)
             case AttachDatabase():
                 await self._attach(position, record)
-            case DetachDatabase():
+            case DetachDatabase():  # pragma: no branch - the union has no other member
                 await self._detach(position, record)
-            case _:
-                pass
 
     def end_of_logs(self) -> None:
         """No record follows: the open transaction, if any, is undone, which means that it is not redone."""
@@ -166,50 +192,45 @@ class Redo:
 
     # -- transactions ----------------------------------------------------------------------------------------------------------
 
-    def _keep(self, position: LogPosition, record: PageChange | ExtendDatabase) -> None:
-        if self._pending is not None:
-            self._pending.append((position, record))
-        else:
-            # Its transaction began before the first log: then it was over before the checkpoint, and the file has the change.
-            self.counts.records_skipped += 1
+    def _skip_rest_of_transaction(self) -> None:
+        """Its transaction began before the first log: then it was over before the checkpoint, and the file has the change."""
+        self.counts.records_skipped += 1
 
     async def _commit(self) -> None:
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        self.counts.transactions_redone += 1
-        for position, record in pending:
-            if isinstance(record, PageChange):
-                await self._redo(position, record)
-            else:
+        counts, cache_pages = self.counts, self._scope.cache_pages
+        counts.transactions_redone += 1
+        for generation, offset, record in pending:
+            if isinstance(record, ExtendDatabase):
                 self._grow(record)
+                continue
+            database = self._by_dbid.get(record.dbid)
+            if database is None or not database.is_active:
+                counts.records_skipped += 1
+                continue
+            operation, pages = record.operation, database.pages
+            page = pages.get(operation.page_number)
+            if page is None:
+                page = await self._read(database, record)
+            dbtime = page.dbtime
+            if dbtime >= record.dbtime:
+                counts.records_skipped += 1
+                continue
+            if dbtime != record.dbtime_before:
+                raise self._wrong_dbtime(database, position_at(generation, offset), record, dbtime)
+            apply(page, operation)
+            page.dbtime = record.dbtime
+            pages[operation.page_number] = page
+            counts.records_redone += 1
+            if len(pages) > cache_pages:
+                await self.flush(database)
 
     def _drop_open_transaction(self) -> None:
         if self._pending:
             self.counts.transactions_undone += 1
         self._pending = None
-
-    async def _redo(self, position: LogPosition, change: PageChange) -> None:
-        database = self._by_dbid.get(change.dbid)
-        if database is None or not database.is_active:
-            self.counts.records_skipped += 1
-            return
-        operation = change.operation
-        page = database.pages.get(operation.page_number)
-        if page is None:
-            page = await self._read(database, change)
-        dbtime = page.dbtime
-        if dbtime >= change.dbtime:
-            self.counts.records_skipped += 1
-            return
-        if dbtime != change.dbtime_before:
-            raise self._wrong_dbtime(database, position, change, dbtime)
-        apply(page, operation)
-        page.dbtime = change.dbtime
-        database.pages[operation.page_number] = page
-        self.counts.records_redone += 1
-        if len(database.pages) > self._scope.cache_pages:
-            await self.flush(database)
 
     async def _read(self, database: RedoDatabase, change: PageChange) -> Page:
         assert database.file is not None, f"database is not open: {database.path}"
@@ -234,16 +255,6 @@ class Redo:
         )
         detail = f"record at {position} takes dbtime {change.dbtime_before} to {change.dbtime}, found {found}"
         return JetError(code, detail, path=database.path, page_number=number)
-
-    # -- numbers that only the log knows ---------------------------------------------------------------------------------------
-
-    def _note_change(self, change: PageChange) -> None:
-        database = self._by_dbid.get(change.dbid)
-        if database is not None:
-            # Also of transactions that are not redone: a dbtime or object id is never used twice.
-            database.dbtime = max(database.dbtime, change.dbtime)
-            if isinstance(change.operation, Format):
-                database.objid_last = max(database.objid_last, change.operation.objid)
 
     def _note_growth(self, record: ExtendDatabase) -> None:
         """The first growth tells how long the committed file was before it; pages beyond may stem from an undone one."""

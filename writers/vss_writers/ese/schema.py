@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.layout import (
@@ -40,6 +41,18 @@ KEY_MOST = 255
 
 FIRST_RECORD_OFFSET = 4
 """Where the first fixed column lies in a record."""
+
+# Plain integers: indexes are asked far too often for the arithmetic of enumerations.
+_PRIMARY = int(IndexFlag.PRIMARY)
+_UNIQUE = int(IndexFlag.UNIQUE | IndexFlag.PRIMARY)
+
+
+class FixedPlace(NamedTuple):
+    """Where the value of a fixed column lies in every record."""
+
+    column_id: int
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +143,12 @@ class Index:
     @property
     def is_primary(self) -> bool:
         """Whether the table's own tree is ordered by it."""
-        return bool(self.flags & IndexFlag.PRIMARY)
+        return bool(int(self.flags) & _PRIMARY)
 
     @property
     def is_unique(self) -> bool:
         """Whether two records may not share a key."""
-        return bool(self.flags & (IndexFlag.UNIQUE | IndexFlag.PRIMARY))
+        return bool(int(self.flags) & _UNIQUE)
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,25 @@ class TableSchema:
     def secondary_indexes(self) -> tuple[Index, ...]:
         """All others."""
         return tuple(index for index in self.indexes if not index.is_primary)
+
+    @cached_property
+    def fixed_places(self) -> tuple[FixedPlace, ...]:
+        """Places of the fixed columns, in their order."""
+        return tuple(
+            FixedPlace(column.column_id, column.record_offset, column.record_offset + column.size)
+            for column in self.columns
+            if column.is_fixed
+        )
+
+    @cached_property
+    def required_columns(self) -> tuple[Column, ...]:
+        """Columns that may not be null."""
+        return tuple(column for column in self.columns if column.flags & ColumnFlag.NOT_NULL)
+
+    @cached_property
+    def columns_with_default(self) -> tuple[Column, ...]:
+        """Columns for which the catalog has a default."""
+        return tuple(column for column in self.columns if column.default is not None)
 
     @cached_property
     def autoincrement(self) -> Column | None:

@@ -12,6 +12,7 @@ Sources: published engine, space.hxx and space.cxx; single-extent trees (availab
 from __future__ import annotations
 
 import struct
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from vss_writers.ese.errors import JetCode, JetError
@@ -163,11 +164,7 @@ class Space:
         return Extent(extent.first, count)
 
     async def _find_available(self, count: int) -> Extent | None:
-        async for node in self._available.entries():
-            extent = _extent(node.key, node.data)
-            if extent.count >= count:
-                return extent
-        return None
+        return await _first_extent(self._available, b"", count)
 
     async def _grow(self, count: int) -> None:
         if self.fdp == PAGE_DATABASE_ROOT:
@@ -246,10 +243,7 @@ async def _join(tree: Tree, extent: Extent) -> None:
         extent = Extent(extent.first - count, extent.count + count)
         if not goes_last:
             await tree.delete(ends_before)
-    behind = None
-    async for node in tree.entries(big_endian(extent.last + 1)):
-        behind = _extent(node.key, node.data)
-        break
+    behind = await _first_extent(tree, big_endian(extent.last + 1), 0)
     if behind is not None and behind.first <= extent.last:
         raise JetError(JetCode.SPAvailExtCorrupted, f"pages {extent.first} to {extent.last} are entered already")
     if behind is not None and behind.first == extent.last + 1:
@@ -283,3 +277,17 @@ async def _create_root(access: PageAccess, page_number: int, objid: int, kind: P
     flags = CURRENT_FORMAT | kind | PageFlag.ROOT | PageFlag.LEAF
     await access.apply(Format(page_number, objid, int(flags)))
     await access.apply(SetExternalHeader(page_number, external_header))
+
+
+async def _first_extent(tree: Tree, first: bytes, count: int) -> Extent | None:
+    """The first extent of at least ``count`` pages from the key ``first`` on, or None.
+
+    The walk is closed here: one that ends early would be left to the event loop, which never gets to it while nobody waits.
+    """
+    async with aclosing(tree.leaves(first)) as leaves:
+        async for nodes in leaves:
+            for node in nodes:
+                extent = _extent(node.key, node.data)
+                if extent.count >= count:
+                    return extent
+    return None

@@ -13,7 +13,7 @@ from typing import Any
 from vss_writers.ese.compression import decompress
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.keys import after_prefix, big_endian, index_key, join, segment
-from vss_writers.ese.layout import ColumnFlag, IndexFlag, PageFlag, page_header_size
+from vss_writers.ese.layout import IndexFlag, PageFlag, page_header_size
 from vss_writers.ese.long_value import LongValues
 from vss_writers.ese.node import Node
 from vss_writers.ese.page_operation import PageAccess
@@ -128,11 +128,13 @@ class Table:
         items = decode_record(self.schema, node.data, self._access.page_size)
         wanted = None if columns is None else {self.schema.column(name).column_id for name in columns}
         values: dict[str, Any] = {}
+        columns_by_id = self.schema.columns_by_id
         for column_id, item in items.items():
-            column = self.schema.columns_by_id.get(column_id)
+            column = columns_by_id.get(column_id)
             if column is not None and (wanted is None or column_id in wanted):
                 try:
-                    values[column.name] = await self._value(column, item)
+                    is_plain = not item.flags
+                    values[column.name] = decode_value(column, item.data) if is_plain else await self._value(column, item)
                 except (struct.error, IndexError, ValueError) as error:
                     text = f"column {column.name} of row {node.key.hex()} of table {self.schema.name}: {error}"
                     raise JetError(JetCode.NodeCorrupted, text) from error
@@ -177,8 +179,7 @@ class Table:
             raise JetError(JetCode.KeyDuplicate, f"primary key {key.hex()} of table {self.schema.name}")
         for index, entry in entries:
             await self._check_unique(index, entry, key)
-        plan = self._plan_separation(items, key)
-        record = await self._record(items, plan)
+        record = await self._record(items, key)
         await self.tree.insert(key, record)
         for index, entry in entries:
             if entry is not None:
@@ -205,8 +206,7 @@ class Table:
         if new_key != key and await self.tree.get(new_key) is not None:
             raise JetError(JetCode.KeyDuplicate, f"primary key {new_key.hex()} of table {self.schema.name}")
         moves = await self._index_moves(before, items, key, new_key)
-        plan = self._plan_separation(items, new_key)
-        record = await self._record(items, plan)
+        record = await self._record(items, new_key)
         if new_key == key:
             await self.tree.replace(key, record)
         else:
@@ -241,14 +241,14 @@ class Table:
         return items
 
     def _check_nulls(self, items: Mapping[int, Item]) -> None:
-        for column in self.schema.columns:
-            if column.flags & ColumnFlag.NOT_NULL and column.column_id not in items:
+        for column in self.schema.required_columns:
+            if column.column_id not in items:
                 raise JetError(JetCode.NullInvalid, f"column {column.name} of table {self.schema.name}")
 
-    def _plan_separation(self, items: Mapping[int, Item], key: bytes) -> list[int]:
-        """Column ids whose values go to the long-value tree: every long one, then the largest until the record fits."""
+    def _plan_separation(self, items: Mapping[int, Item], key: bytes, size: int) -> list[int]:
+        """Column ids whose values go to the long-value tree: every long one, then the largest until the record, which has
+        ``size`` bytes with all of them, fits."""
         limit = self._access.page_size - page_header_size(self._access.page_size) - _NODE_OVERHEAD - len(key)
-        size = len(encode_record(self.schema, items, self._access.page_size))
         candidates = sorted(
             (
                 (len(item.data), column_id)
@@ -269,7 +269,12 @@ class Table:
             raise JetError(JetCode.RecordTooBig, f"table {self.schema.name} has no long-value tree")
         return plan
 
-    async def _record(self, items: Mapping[int, Item], plan: Sequence[int]) -> bytes:
+    async def _record(self, items: Mapping[int, Item], key: bytes) -> bytes:
+        """The record as it is stored; what is too long for it goes to the long-value tree. A refusal changes nothing."""
+        record = encode_record(self.schema, items, self._access.page_size)
+        plan = self._plan_separation(items, key, len(record))
+        if not plan:
+            return record
         stored = dict(items)
         for column_id in sorted(plan):
             assert self.long_values is not None, "planned without a long-value tree"

@@ -14,7 +14,7 @@ Sources: published engine, btsplit and node code, for separators, links and appe
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import NamedTuple
 
 from vss_writers.ese.errors import JetCode, JetError
@@ -97,7 +97,7 @@ class Tree:
             for node in nodes:
                 yield node
 
-    async def leaves(self, first: bytes = b"", stop: bytes | None = None) -> AsyncIterator[list[Node]]:
+    async def leaves(self, first: bytes = b"", stop: bytes | None = None) -> AsyncGenerator[list[Node], None]:
         """The same, a leaf at a time."""
         leaf, _ = await self._descend(first)
         idle = 0

@@ -91,6 +91,9 @@ class MailFlowState(msgspec.Struct):
 class MailFlow:
     """Users of one storage group."""
 
+    is_durable = True
+    """A commit is acknowledged when its log is durable."""
+
     def __init__(self, host: WorkloadHost, options: MailFlowOptions, mailboxes: Mailboxes) -> None:
         """Prepare the users; they begin in ``run_until``."""
         self.name = host.name

@@ -12,7 +12,7 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.exchange.storage_group import StoreError
 
 _PASSING = (JetCode.OSSnapshotNotAllowed, JetCode.BackupInProgress)
-_FULL = (JetCode.LogDiskFull, JetCode.DiskFull)
+_FULL = (JetCode.LogDiskFull, JetCode.InstanceUnavailableDueToFatalLogDiskFull, JetCode.DiskFull)
 
 
 def as_refusal(error: JetError | VssError | TimeoutError) -> WriterError:

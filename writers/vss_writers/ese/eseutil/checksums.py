@@ -49,7 +49,7 @@ async def check_database(files: FileSystem, path: str) -> Dump:
     finally:
         await file.close()
     counters = report.counters
-    is_good = report.header is not None and report.passes_checksum_rule
+    is_good = _is_good(report)
     code = 0 if is_good else int(_first_code(report))
     lines = (
         f"File: {path}",
@@ -86,6 +86,12 @@ async def check_database(files: FileSystem, path: str) -> Dump:
     return Dump(lines, data, code, is_mismatch=not is_good)
 
 
+def _is_good(report: Report) -> bool:
+    """The tool's rule for checksums, and nothing else wrong that makes the file unusable; correctable pages only warn."""
+    others = [finding for finding in report.findings if not finding.is_correctable]
+    return report.header is not None and report.passes_checksum_rule and not others
+
+
 def _first_code(report: Report) -> JetCode:
     """Code of the first finding; a file without a page fails without one."""
     wrong = [finding.code for finding in report.findings if not finding.is_correctable]
@@ -93,8 +99,9 @@ def _first_code(report: Report) -> JetCode:
 
 
 def _verdict(report: Report) -> str:
-    if report.header is None or not report.passes_checksum_rule:
-        return "The file is damaged."
+    if not _is_good(report):
+        has_good_checksums = report.header is not None and report.passes_checksum_rule
+        return "All checksums are good, but the file is damaged." if has_good_checksums else "The file is damaged."
     if report.counters.correctable_checksums:
         return "The file is good; correctable pages were found."
     return "The file is good."

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from vss_writers.ese.errors import JetCode, JetError
+from vss_writers.ese.eseutil.arguments import USAGE, Request, parse
 from vss_writers.ese.eseutil.checksums import check
 from vss_writers.ese.eseutil.dump import dump_any, dump_checkpoint, dump_header
+from vss_writers.ese.eseutil.host_files import ToolFileSystem, failure_of
 from vss_writers.ese.eseutil.labels import Dump
 from vss_writers.ese.eseutil.rebuilding import run_defragmentation, run_repair
 from vss_writers.ese.eseutil.recovery import run_recovery
 from vss_writers.ese.eseutil.restoring import dump_environment, run_hard_recovery
-from vss_writers.ese.files import FileSystem, HostFileSystem
+from vss_writers.ese.files import FileSystem
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -33,91 +33,25 @@ EXIT_NOT_FOUND = 10
 
 _NOT_FOUND = (JetCode.FileNotFound, JetCode.CheckpointFileNotFound, JetCode.DatabaseNotFound)
 _MISMATCHES = (
+    JetCode.BadPageLink,
+    JetCode.BadParentPageLink,
+    JetCode.BadLineCount,
+    JetCode.PageTagCorrupted,
+    JetCode.NodeCorrupted,
     JetCode.ReadVerifyFailure,
+    JetCode.PageNotInitialized,
     JetCode.DatabaseCorrupted,
-    JetCode.LogFileCorrupt,
+    JetCode.DatabaseCorruptedNoRepair,
+    JetCode.BadPatchPage,
     JetCode.CheckpointCorrupt,
+    JetCode.LogFileCorrupt,
     JetCode.LogReadVerifyFailure,
+    JetCode.LogTornWriteDuringHardRestore,
+    JetCode.LogTornWriteDuringHardRecovery,
+    JetCode.LogCorruptDuringHardRestore,
+    JetCode.LogCorruptDuringHardRecovery,
+    JetCode.CommittedLogFileCorrupt,
 )
-_MODES = ("mh", "ml", "mk", "k", "r", "cc", "cm", "p", "d")
-_OPTIONS = {"r": "lsdia8cu", "cc": "tfk", "p": "t", "d": "tpb"}
-"""Letters that each mode takes."""
-_WITH_VALUE = {"r": "lsd", "cc": "f", "p": "t", "d": "tb"}
-"""Those that a value must follow. The target of ``/cc /t`` may be joined to it only: without one there is none."""
-_USAGE = (
-    "expected /mh FILE, /ml BASE_OR_FILE, /mk FILE, /k FILE_OR_BASE, /r BASE [/l DIR] [/s DIR] [/d DIR] [/i] [/a]"
-    " [/u] [/c5|/c8],"
-    " /cm DIR, /cc DIR [/t[:DIR]] [/f DIR] [/k], /p FILE [/t FILE] or /d FILE [/t FILE] [/p] [/b FILE]"
-)
-
-
-@dataclass(slots=True)
-class Request:
-    """What the arguments ask for."""
-
-    mode: str
-    target: str
-    options: dict[str, str] = field(default_factory=dict)
-
-
-def parse(arguments: Sequence[str]) -> Request:
-    """Read the arguments in any of the spellings; ``click.UsageError`` names what is wrong.
-
-    An option's value follows it, or is joined to it (``/lDIR``, ``/l:DIR``).
-    """
-    mode = ""
-    values: list[str] = []
-    options: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        name = _option_name(argument, mode)
-        if not name:
-            values.append(argument)
-        elif not mode:
-            mode = _mode_of(name, argument)
-        else:
-            _take_option(mode, name, argument, rest, options)
-    if not mode:
-        raise click.UsageError(f"no mode given: {_USAGE}")
-    if len(values) != 1:
-        raise click.UsageError(f"one file or base name expected after /{mode}, found {len(values)}")
-    return Request(mode, values[0], options)
-
-
-def _option_name(argument: str, mode: str) -> str:
-    """Name of an option, or empty where the argument is a path: ``/srv/db.edb`` is one, ``/mh`` is not."""
-    if argument.startswith("-"):
-        return argument.lstrip("-").lower()
-    if not argument.startswith("/"):
-        return ""
-    name = argument[1:]
-    if not mode:
-        return name.lower() if name.lower() in _MODES or "/" not in name else ""
-    if "/" not in name or (name[1:2] == ":" and name[0].lower() in _OPTIONS.get(mode, "")):
-        return name
-    return ""
-
-
-def _mode_of(name: str, argument: str) -> str:
-    if name.lower() not in _MODES:
-        raise click.UsageError(f"unknown mode {argument}: {_USAGE}")
-    return name.lower()
-
-
-def _take_option(mode: str, name: str, argument: str, rest: list[str], options: dict[str, str]) -> None:
-    letter, value = name[0].lower(), name[1:].removeprefix(":")
-    if letter not in _OPTIONS.get(mode, ""):
-        raise click.UsageError(f"unknown option {argument}: {_USAGE}")
-    if letter in _WITH_VALUE[mode] and not value:
-        if not rest:
-            raise click.UsageError(f"a path is expected after {argument}")
-        value = rest.pop(0)
-    if (mode, letter) == ("r", "u") and value:
-        raise click.UsageError(f"/u takes no log: recovery replays all logs that are there, found {argument}")
-    if (mode, letter) == ("r", "c") and value not in ("5", "8"):
-        raise click.UsageError(f"/c5 or /c8 expected, found {argument}")
-    options[letter] = value
 
 
 async def run(request: Request, files: FileSystem) -> Dump:
@@ -169,7 +103,7 @@ class WindowsSpelling(click.Command):
         return super().parse_args(ctx, [*(["--json"] if len(rest) < len(args) else []), "--", *rest])
 
 
-@click.command(name="eseutil", cls=WindowsSpelling, epilog=_USAGE)
+@click.command(name="eseutil", cls=WindowsSpelling, epilog=USAGE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -177,7 +111,7 @@ def command(context: click.Context, as_json: bool, arguments: tuple[str, ...]) -
     """Look at, check, recover, repair and defragment files of the store, as eseutil does."""
     request = parse(arguments)
     try:
-        dump = asyncio.run(run(request, HostFileSystem()))
+        dump = asyncio.run(_run_here(request))
     except JetError as error:
         _print_failure(request, error, as_json=as_json)
         context.exit(exit_code_of(error))
@@ -187,6 +121,14 @@ def command(context: click.Context, as_json: bool, arguments: tuple[str, ...]) -
         click.echo("\n".join(dump.lines))
         click.echo(_closing(dump))
     context.exit(EXIT_MISMATCH if dump.is_mismatch else EXIT_OK)
+
+
+async def _run_here(request: Request) -> Dump:
+    """Do it on files of the host; ``JetError`` for what the operating system refuses, too."""
+    try:
+        return await run(request, ToolFileSystem())
+    except OSError as error:
+        raise failure_of(error, request.target) from error
 
 
 def _closing(dump: Dump) -> str:
@@ -204,13 +146,17 @@ def code_text(code: JetCode) -> str:
 def _print_failure(request: Request, error: JetError, *, as_json: bool) -> None:
     if as_json:
         failure: dict[str, Any] = {"error": str(error), "jet_error": int(error.code), "jet_name": error.name}
-        if error.path is not None:
-            failure["path"] = error.path
-        _print_json(request, failure)
-    else:
-        click.echo(f"Operation terminated with error {int(error.code)} ({error.name}, {error.text}): {error.detail}", err=True)
-        if error.path is not None:
-            click.echo(f"File: {error.path}", err=True)
+        places = {"path": error.path, "page": error.page_number, "offset": error.offset}
+        _print_json(request, {**failure, **{name: value for name, value in places.items() if value is not None}})
+        return
+    text = f"Operation terminated with error {int(error.code)} ({error.name}, {error.text})"
+    click.echo(f"{text}: {error.detail}" if error.detail else f"{text}.", err=True)
+    if error.path is not None:
+        click.echo(f"File: {error.path}", err=True)
+    if error.page_number is not None:
+        click.echo(f"Page: {error.page_number}", err=True)
+    if error.offset is not None:
+        click.echo(f"Offset: {error.offset:#x}", err=True)
 
 
 def _print_json(request: Request, data: dict[str, Any]) -> None:

@@ -33,6 +33,8 @@ from vss_writers.ese.log_file import LOG_VERSION_MAJOR, LOG_VERSION_MINOR, LOG_V
 from vss_writers.ese.log_reader import LoadedLog, judge_log, list_logs, load_log, position_at
 from vss_writers.ese.log_replay import check_sequence
 
+BASE_NAME_LENGTH = 3
+
 
 async def dump_header(files: FileSystem, path: str) -> Dump:
     """``/mh``: the header of a database, the shadow where the primary is damaged.
@@ -309,7 +311,14 @@ async def _check_one(
 
 
 async def dump_any(files: FileSystem, path: str) -> Dump:
-    """``/ml``: a file, or a base name where no such file exists."""
-    if await files.exists(path) and not (await files.stat(path)).is_directory:
+    """``/ml``: a file, or a base name where no such file exists.
+
+    Raises:
+        JetError: ``FileNotFound`` where it is neither; as ``dump_log`` and ``dump_log_set``.
+    """
+    if await files.exists(path):
         return await dump_log(files, path)
+    if len(base_name(path)) != BASE_NAME_LENGTH:
+        detail = f"a file or a base name of {BASE_NAME_LENGTH} characters expected, found neither"
+        raise JetError(JetCode.FileNotFound, detail, path=path)
     return await dump_log_set(files, path)

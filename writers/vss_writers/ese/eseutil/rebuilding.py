@@ -51,11 +51,11 @@ async def run_repair(files: FileSystem, path: str, options: Mapping[str, str]) -
     """
     time, number = await _new_identity(files, path)
     temporary = _temporary(path, options, "temprepair.edb")
-    events: list[EngineEvent] = []
-    report = await repair(files, path, temporary, time=time, random=number, on_event=events.append)
-    told = [f"Event {event.event_id}: {event.text} {_values(event)}" for event in events[:_SHOWN]]
-    if len(events) > _SHOWN:
-        told.append(f"... and {len(events) - _SHOWN} more")
+    events = _FirstEvents()
+    report = await repair(files, path, temporary, time=time, random=number, on_event=events.take)
+    told = [f"Event {event.event_id}: {event.text} {_values(event)}" for event in events.first]
+    if events.count > _SHOWN:
+        told.append(f"... and {events.count - _SHOWN} more")
     lines = (
         "Initiating REPAIR mode...",
         f"        Database: {path}",
@@ -64,7 +64,7 @@ async def run_repair(files: FileSystem, path: str, options: Mapping[str, str]) -
         *told,
         *(f"Table {name}: {count} rows kept" for name, count in report.rows.items()),
         f"Pages lost: {len(report.lost_pages)}, corrected: {len(report.corrected_pages)}",
-        f"Columns lost: {len(report.lost_columns)}, records lost: {len(report.lost_rows)}",
+        f"Columns lost: {report.lost_column_count}, records lost: {report.lost_row_count}",
         f"Tables lost: {len(report.lost_tables)}",
         "",
         "The database has a new signature: logs and backups from before do not apply to it. Take a full backup now.",
@@ -75,11 +75,26 @@ async def run_repair(files: FileSystem, path: str, options: Mapping[str, str]) -
         "lost_pages": report.lost_pages,
         "corrected_pages": report.corrected_pages,
         "lost_columns": [{"table": table, "key": key.hex(), "column": name} for table, key, name in report.lost_columns],
+        "lost_column_count": report.lost_column_count,
+        "lost_row_count": report.lost_row_count,
         "lost_rows": [{"table": table, "key": key.hex()} for table, key in report.lost_rows],
         "lost_tables": report.lost_tables,
         "has_losses": report.has_losses,
     }
     return Dump(lines, data)
+
+
+class _FirstEvents:
+    """Events that are shown, and the number of all."""
+
+    def __init__(self) -> None:
+        self.first: list[EngineEvent] = []
+        self.count = 0
+
+    def take(self, event: EngineEvent) -> None:
+        self.count += 1
+        if self.count <= _SHOWN:
+            self.first.append(event)
 
 
 def _values(event: EngineEvent) -> str:

@@ -3,7 +3,8 @@
 ``/d DIR`` tells where the databases are when they are not where the logs say; ``/i`` ignores missing ones, ``/a`` accepts the
 loss of committed logs that are not required. ``/c5`` and ``/c8`` say how many digits the names of closed logs have; without
 them the names that are there tell, or a reserve log, and eight where there is none. ``/u`` stops before undo: databases stay
-dirty, logs as they were, and the error is −579, or −584 where the logs leave every database clean.
+dirty, logs as they were, and the error is −579, or −584 where the logs leave every database clean. ``/2`` to ``/32`` say how
+many KB a page has; the logs say it too, and another size is −1213.
 
 Sources: published engine, eseutil.cxx.
 """
@@ -18,6 +19,7 @@ from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.eseutil.labels import Dump, position_text, range_text
 from vss_writers.ese.files import FileSystem, base_name, directory_name, join_path
+from vss_writers.ese.log_file import LogHeader
 from vss_writers.ese.log_profile import LogProfile, name_of_other_profile, profile_of
 from vss_writers.ese.log_reader import list_logs, read_log_header
 from vss_writers.ese.parameters import InstanceParameters
@@ -36,20 +38,7 @@ async def run_recovery(
     Raises:
         JetError: ``FileNotFound`` where there are no logs; the refusals of recovery.
     """
-    log_directory = options.get("l", directory_name(base))
-    name = base_name(base)
-    logs = await list_logs(files, log_directory, name)
-    if logs.is_empty:
-        raise JetError(JetCode.FileNotFound, f"no log of base name {name}", path=log_directory)
-    header = await read_log_header(files, logs.current or logs.archived[max(logs.archived)])
-    parameters = InstanceParameters(
-        base_name=name,
-        log_directory=log_directory,
-        system_directory=options.get("s", log_directory),
-        profile=await _profile(files, log_directory, name, options.get("c")),
-        log_file_size=header.file_size_bytes,
-        page_size=header.page_size,
-    )
+    parameters, header = await _parameters(files, base, options)
     events: list[EngineEvent] = []
     moment = header.created.to_datetime() or datetime(1900, 1, 1, tzinfo=UTC)
     report = await recover(
@@ -66,8 +55,8 @@ async def run_recovery(
     warnings = [event for event in events if event.severity is not Severity.INFORMATION]
     lines = (
         "Initiating RECOVERY mode...",
-        f"    Logfile base name: {name}",
-        f"            Log files: {log_directory}",
+        f"    Logfile base name: {parameters.base_name}",
+        f"            Log files: {parameters.log_directory}",
         f"         System files: {parameters.system_path}",
         "",
         f"Replayed log files: {range_text(report.generation_first, report.generation_last)}",
@@ -79,7 +68,7 @@ async def run_recovery(
         *(f"Event {event.event_id}: {event.text}" for event in warnings),
     )
     data = {
-        "base": name,
+        "base": parameters.base_name,
         "generation_first": report.generation_first,
         "generation_last": report.generation_last,
         "records_redone": report.records_redone,
@@ -92,6 +81,29 @@ async def run_recovery(
         "events": [{"id": event.event_id, "text": event.text, "path": event.path} for event in warnings],
     }
     return Dump(lines, data)
+
+
+async def _parameters(files: FileSystem, base: str, options: Mapping[str, str]) -> tuple[InstanceParameters, LogHeader]:
+    """Parameters of the instance whose logs these are, and the header of the newest log, which tells most of them."""
+    directory, name = options.get("l", directory_name(base)), base_name(base)
+    logs = await list_logs(files, directory, name)
+    if logs.is_empty:
+        raise JetError(JetCode.FileNotFound, f"no log of base name {name}", path=directory)
+    newest = logs.current or logs.archived[max(logs.archived)]
+    header = await read_log_header(files, newest)
+    page_size = int(options.get("page size", 0)) * 1024 or header.page_size
+    if page_size != header.page_size:
+        detail = f"pages of {page_size} bytes expected, found {header.page_size}"
+        raise JetError(JetCode.PageSizeMismatch, detail, path=newest)
+    parameters = InstanceParameters(
+        base_name=name,
+        log_directory=directory,
+        system_directory=options.get("s", directory),
+        profile=await _profile(files, directory, name, options.get("c")),
+        log_file_size=header.file_size_bytes,
+        page_size=page_size,
+    )
+    return parameters, header
 
 
 async def _profile(files: FileSystem, directory: str, base: str, digits: str | None) -> LogProfile:

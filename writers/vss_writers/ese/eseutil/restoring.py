@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vss_writers.ese.engine_event import EngineEvent, Severity
-from vss_writers.ese.errors import JetCode
+from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.eseutil.labels import Dump, iso_time, position_text, range_text, time_text
 from vss_writers.ese.files import FileSystem, base_name
 from vss_writers.ese.hard_recovery import HardRecoveryOptions, recover_restored
@@ -22,14 +22,27 @@ async def dump_environment(files: FileSystem, directory: str) -> Dump:
     """``/cm``: the ``restore.env`` of a directory.
 
     Raises:
-        JetError: ``FileNotFound``; ``InvalidParameter`` where it is damaged.
+        JetError: ``FileNotFound``.
     """
-    environment = await read_environment(files, directory)
+    environment = await _read(files, directory)
+    if isinstance(environment, Dump):
+        return environment
     logs = await list_logs(files, directory, environment.base_name)
     names = [base_name(logs.closed_path(each)) for each in (environment.generation_low, environment.generation_high)]
     return Dump(
         tuple(_environment_lines(environment, " - ".join(names))), {"path": directory, **_environment_data(environment)}
     )
+
+
+async def _read(files: FileSystem, directory: str) -> RestoreEnvironment | Dump:
+    """The environment, or what is to be said of a damaged one."""
+    try:
+        return await read_environment(files, directory)
+    except JetError as error:
+        if error.code is not JetCode.InvalidParameter:
+            raise
+        data = {"path": error.path, "error": str(error)}
+        return Dump((f"ERROR: {error}", "", "The file is damaged."), data, int(error.code), is_mismatch=True)
 
 
 def _environment_lines(environment: RestoreEnvironment, log_names: str) -> list[str]:
@@ -96,7 +109,9 @@ async def run_hard_recovery(files: FileSystem, directory: str, options: Mapping[
     Raises:
         JetError: as ``recover_restored``.
     """
-    environment = await read_environment(files, directory)
+    environment = await _read(files, directory)
+    if isinstance(environment, Dump):
+        return environment
     moment = environment.restore_time.to_datetime() or datetime(1900, 1, 1, tzinfo=UTC)
     events: list[EngineEvent] = []
     report = await recover_restored(
