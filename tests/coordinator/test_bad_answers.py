@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from vss.coordinator.provider_answers import require_files
 from vss.errors import ProviderError
 from vss.events import Event, PluginProblem
 from vss.hresult import HResult
@@ -158,3 +160,29 @@ def test_what_a_silent_provider_had_is_known_when_it_is_asked_again() -> None:
         await scene.coordinator.close()
 
     run(story, faults=FaultPlan.parse("provider.query when=nth:3 fail"))
+
+
+PROPERTIES = {
+    "Guid": ("snapshot_id", "snapshot_set_id", "provider_id", "original_volume_id"),
+    "int": ("snapshots_in_set", "created_ns", "attributes", "size_bytes", "context"),
+    "str": ("original_volume", "device_name", "originating_machine", "service_machine", "exposed_name"),
+}
+
+
+@pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind, fields in PROPERTIES.items() for field in fields])
+def test_each_property_of_a_shadow_copy_is_of_its_kind(kind: str, field: str) -> None:
+    async def main(ports: Ports) -> None:
+        provider = Odd(lambda good: [replace(good[0], **{field: b"odd"})])
+        scene = await Scene.build(ports, providers=[provider])
+        with pytest.raises(ProviderError, match=f"{field}: expected {kind}, found b'odd'"):
+            await scene.backup()
+
+    run(main)
+
+
+@pytest.mark.parametrize("missing", ["open", "stat", "list_directory", "sync"])
+def test_files_without_what_a_requestor_calls_are_no_files(missing: str) -> None:
+    files = {name: print for name in ("open", "stat", "list_directory", "sync") if name != missing}
+
+    with pytest.raises(ProviderError, match="expected the files of a shadow copy"):
+        require_files(StubProvider("P"), SimpleNamespace(**files))

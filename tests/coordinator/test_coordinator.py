@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from vss.coordinator import Coordinator
-from vss.errors import AlreadyExistsError, NotFoundError
+from vss.errors import AlreadyExistsError, BadStateError, NotFoundError
+from vss.events import Event, PluginProblem
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
+from vss.machines import SessionState
 from vss.ports import NANOSECONDS, Ports
 from vss.simulation import run
 from vss.testing import Scene, StubProvider, StubVolume, StubWriter
@@ -224,5 +226,42 @@ def test_closing_collects_a_writer_that_ignored_the_end_of_its_limit() -> None:
         await scene.coordinator.close()
         assert scene.coordinator.caller.left_behind_count == 0
         assert ports.clock.now_ns() == 600 * NANOSECONDS
+
+    run(main)
+
+
+def test_a_release_after_the_requestors_death_that_fails_is_told() -> None:
+    events: list[Event] = []
+
+    async def main(ports: Ports) -> None:
+        provider = StubProvider("P", behaviour={"delete_snapshot": RuntimeError("no")})
+        scene = await Scene.build(ports, providers=[provider])
+
+        async def requestor() -> None:
+            session = scene.coordinator.open_session()
+            await scene.prepare(session)
+            await session.do_snapshot_set()
+
+        await asyncio.create_task(requestor())
+        await ports.clock.sleep(1.0)
+        provider.behaviour.clear()
+        await scene.coordinator.close()
+
+    run(main, emit=events.append)
+
+    told = [(each.plugin, each.stage) for each in events if isinstance(each, PluginProblem)]
+    assert told == [("requestor", "release")]
+
+
+def test_a_released_session_takes_no_call() -> None:
+    async def main(ports: Ports) -> None:
+        scene = await Scene.build(ports)
+        session = scene.coordinator.open_session()
+        session.initialize_for_backup()
+        await session.release()
+        assert session.state is SessionState.RELEASED
+        with pytest.raises(BadStateError):
+            session.start_snapshot_set()
+        await scene.coordinator.close()
 
     run(main)

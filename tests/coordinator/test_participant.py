@@ -13,7 +13,7 @@ from vss.coordinator import Limits, Session, WriterStatus
 from vss.coordinator.limits import limits_of_profile
 from vss.documents import BackupType
 from vss.errors import BadStateError, VssError, WriterRetryableError
-from vss.events import ApplicationLogged, Event, WriterAborted, WriterTimedOut
+from vss.events import ApplicationLogged, Event, WriterAborted, WriterTimedOut, WriterVetoed
 from vss.hresult import HResult
 from vss.machines import WriterState
 from vss.ports import NANOSECONDS, Ports
@@ -49,17 +49,21 @@ async def status_of(session: Session, name: str = "A") -> WriterStatus:
     return next(each for each in await session.gather_writer_status() if each.name == name)
 
 
-def test_a_writer_that_was_not_reached_yet_is_aborted_as_soon_as_the_window_is_lost() -> None:
+def test_a_writer_that_was_not_reached_yet_is_aborted_as_soon_as_the_freeze_is_given_up() -> None:
     async def story(scene: Scene, session: Session) -> None:
         await scene.prepare(session)
-        with suppress(VssError):
-            await session.do_snapshot_set()
+        taking = asyncio.create_task(session.do_snapshot_set())
+        await scene.ports.clock.sleep(1.0)
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+        assert "B.on_freeze" not in scene.calls
 
     writers = [StubWriter("A", behaviour={"on_freeze": "hang"}), StubWriter("B", level=ApplicationLevel.SYSTEM)]
     events = play(story, writers)
 
     told = [(each.writer, each.cause) for each in events if isinstance(each, WriterAborted)]
-    assert told == [("A", "Freeze failed"), ("B", "freeze failed")]
+    assert told == [("A", "freeze failed"), ("B", "freeze failed")]
 
 
 def test_a_context_is_of_no_use_after_its_handler_returned() -> None:
@@ -68,6 +72,7 @@ def test_a_context_is_of_no_use_after_its_handler_returned() -> None:
     async def story(scene: Scene, session: Session) -> None:
         await scene.prepare(session)
         context = kept[0]
+        assert context.session_id == session.session_id
         part = context.components
         assert part is not None
         (component,) = part.components
@@ -239,7 +244,9 @@ def test_a_prepare_for_backup_that_is_cut_short_keeps_nobody_from_aborting_the_b
         assert scene.calls[-1] == "A.on_backup_shutdown"
         assert scene.ports.clock.now_ns() == NANOSECONDS
 
-    play(story, [StubWriter("A", behaviour={"on_prepare_backup": "hang"})])
+    events = play(story, [StubWriter("A", behaviour={"on_prepare_backup": "hang"})])
+
+    assert not [each for each in events if isinstance(each, WriterVetoed)]
 
 
 def test_an_abort_without_an_answer_is_over_at_its_limit_and_not_sent_again() -> None:

@@ -377,3 +377,23 @@ def test_a_writer_that_does_not_answer_is_not_responding(step: str) -> None:
         assert (status.state, status.failure) == (WriterState.UNKNOWN, HResult.VSS_E_WRITER_NOT_RESPONDING)
 
     play(lambda ports: restoring(ports, RestorableWriter("A", behaviour={f"on_{step}": "hang"}), story))
+
+
+def test_a_part_whose_instance_does_not_run_is_for_the_instances_of_its_class_alone() -> None:
+    async def story(ports: Ports) -> None:
+        writer, other = RestorableWriter("A"), RestorableWriter("B")
+        scene, document = await backed_up(ports, writer, other)
+        scene.coordinator.remove_writer(writer)
+        writer.instance_name = "renamed"
+        scene.coordinator.add_writer(writer)
+        component = next(each for each in document.writers if each.writer_id == writer.writer_class_id).components[0]
+        async with scene.coordinator.open_session() as session:
+            session.initialize_for_restore(document)
+            await session.gather_writer_metadata()
+            session.set_selected_for_restore(writer.writer_class_id, component.type, "", component.component_name)
+            await session.pre_restore()
+            await session.post_restore()
+        assert [each for each in writer.calls if "restore" in each] == ["A.on_pre_restore", "A.on_post_restore"]
+        assert [each for each in other.calls if "restore" in each] == []
+
+    play(story)

@@ -20,7 +20,7 @@ from vss.events import Event, SnapshotDeleted
 from vss.hresult import HResult
 from vss.ids import Guid
 from vss.ports import Ports
-from vss.roles.provider import BreakOptions, BrokenSnapshot, ProviderType
+from vss.roles.provider import BreakOptions, BrokenSnapshot, ProviderCapabilities, ProviderType
 from vss.simulation import run
 from vss.testing import Scene, StubProvider, StubVolume
 
@@ -212,6 +212,10 @@ def test_what_is_exposed_is_deleted_by_force_only_and_unexposed_first() -> None:
             assert session.get_snapshot_properties(snapshot_id).exposed_name == "X:"
             with pytest.raises(ProviderVetoError, match="is exposed as X:"):
                 await session.delete_snapshots([snapshot_id])
+            set_id = session.get_snapshot_properties(snapshot_id).snapshot_set_id
+            for refused in (await session.try_delete_snapshots([snapshot_id]), await session.delete_snapshot_set(set_id)):
+                assert (refused.deleted_count, refused.non_deleted_id) == (0, snapshot_id)
+                assert isinstance(refused.failure, ProviderVetoError)
             assert await session.delete_snapshots([snapshot_id], force=True) == 1
         await scene.coordinator.close()
 
@@ -270,12 +274,16 @@ def test_what_was_broken_or_deleted_as_a_set_is_known_no_more() -> None:
         scene = await Scene.build(ports, providers=[provider], volumes=volumes)
         first = await take(scene, SnapshotContext.NAS_ROLLBACK, volumes=("D:", "E:"))
         second = await take(scene, SnapshotContext.NAS_ROLLBACK, volumes=("D:", "E:"))
+        (third,) = await take(scene, SnapshotContext.NAS_ROLLBACK)
         session = scene.coordinator.open_session()
         with pytest.raises(BadStateError):
             await session.delete_snapshot_set(Guid(int=1))
         session.initialize_for_backup()
         session.set_context(SnapshotContext.ALL)
-        sets = [session.get_snapshot_properties(ids[0]).snapshot_set_id for ids in (first, second)]
+        sets = [session.get_snapshot_properties(one).snapshot_set_id for one in (first[0], second[0], third)]
+        del provider.finished[third]  # went by itself
+        with pytest.raises(NotFoundError):
+            await session.break_snapshot_set(sets[2])
         assert [each.snapshot_id for each in await session.break_snapshot_set(sets[0])] == first
         with pytest.raises(NotFoundError):
             session.get_snapshot_properties(first[0])
@@ -350,3 +358,26 @@ def test_calls_before_their_time_are_refused_and_change_nothing() -> None:
             assert parse_backup_components(session.save_as_xml()) == session.document
 
     play(story)
+
+
+def test_a_volume_in_use_is_dismounted_for_a_revert_only_where_that_was_asked() -> None:
+    forced: list[bool] = []
+
+    class Reverting(StubProvider):
+        async def revert(self, snapshot_id: Guid, *, force_dismount: bool) -> None:
+            forced.append(force_dismount)
+
+    async def main(ports: Ports) -> None:
+        provider = Reverting()
+        provider.capabilities = ProviderCapabilities(supports_persistent=True, supports_revert=True)
+        scene = await Scene.build(ports, providers=[provider])
+        (snapshot_id,) = await take(scene, SnapshotContext.NAS_ROLLBACK)
+        async with scene.coordinator.open_session() as session:
+            session.initialize_for_backup()
+            await session.revert_to_snapshot(snapshot_id)
+            await session.revert_to_snapshot(snapshot_id, force_dismount=True)
+        await scene.coordinator.close()
+
+    run(main)
+
+    assert forced == [False, True]

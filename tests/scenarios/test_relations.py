@@ -18,7 +18,8 @@ from vss.scenarios import Outcome, parse_scenario, run_scenario
 from vss.scenarios.backup_steps import Restore
 from vss.scenarios.power import PowerFailure
 from vss.volumes.write_gate import WriteGate
-from vss_providers.copy_on_write import CopyOnWriteProvider, Stage
+from vss_providers.copy_on_write import CopyOnWriteProvider
+from vss_providers.snapshot_set import Stage
 from vss_writers.exchange.writer import ExchangeWriter
 
 SMALL = 'title = "x"\n[lab]\ntemplate = "small"\n'

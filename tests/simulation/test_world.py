@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -465,3 +466,36 @@ def test_a_task_that_was_killed_inside_an_asynchronous_generator_leaves_no_error
         return "done"
 
     assert run(main) == "done"
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_what_outlives_its_cancellation_is_closed_at_the_end_in_order_and_has_no_effect(is_over: bool) -> None:
+    """Else garbage collection would close it at some other place, after its context managers."""
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def noted(name: str, ports: Ports) -> AsyncIterator[None]:
+        try:
+            yield
+        except GeneratorExit:
+            seen.append(name)
+            ports.emit(VolumeFlushed(volume="D:"))
+            raise
+
+    async def stubborn(name: str, ports: Ports) -> None:
+        async with noted(name, ports):
+            while True:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.get_running_loop().create_future()
+
+    async def main(ports: Ports) -> None:
+        tasks = [asyncio.create_task(stubborn(name, ports)) for name in ("first", "second")]
+        await ports.clock.sleep(1)
+        if not is_over:
+            await asyncio.wait(tasks)
+
+    emitted: list[object] = []
+    with pytest.raises(LeakError if is_over else DeadlockError):
+        run(main, emit=emitted.append, unjudged="made-up events")
+    assert seen == ["first", "second"]
+    assert emitted == []

@@ -44,7 +44,7 @@ traces_option = click.option(
 @click.argument("scenario", type=click.Path(path_type=Path), required=False)
 @click.option("--pairs", "kind", flag_value="pairs", help="All pairs of faults, on a reduced scenario.")
 @click.option("--crash", "kind", flag_value="crash", help="A crash before, during and after each site.")
-@click.option("--power-loss", "kind", flag_value="power-loss", help="The power fails at each write that outlives a crash.")
+@click.option("--power-loss", "kind", flag_value="power-loss", help="Power fails at each write that outlives a crash.")
 @click.option("--all-visits", is_flag=True, help="Strike media at every visit, not at the first, the middle and the last.")
 @click.option("--step", "steps", multiple=True, metavar="STEP", help="Strike in this step only; may be repeated.")
 @click.option("--site", "sites", multiple=True, metavar="PATTERN", help="Strike at these sites only; may hold *.")

@@ -149,7 +149,7 @@ class Simulation(Generic[T]):
         leftover = self.loop.tasks()
         problems = self._cancel(leftover)
         self.loop.allow_clean_up()
-        if not self.loop.has_killed:  # a generator that a killed task is in cannot be closed before the task is let go
+        if not self.loop.has_killed and not problems:  # a generator that a task is in cannot be closed before the task is over
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         for task in leftover:
             if task is not main and task.done() and not task.cancelled() and (error := task.exception()) is not None:
@@ -158,7 +158,25 @@ class Simulation(Generic[T]):
         if main.done() and not main.cancelled() and main.exception() is None:
             timers = self.loop.armed_timers()
             problems += [LeakError(f"a timer for {timer.when()} s is still armed at the end of the run") for timer in timers]
-        return problems + self._let_killed_go()
+        problems += self._let_killed_go()
+        self._abandon()
+        return problems
+
+    def _abandon(self) -> None:
+        """Close what outlived its cancellation, in order of creation and in a closed world.
+
+        Else garbage collection does, at some other place, and after the generators that it is in.
+        """
+        with self._shut_files():
+            for task in self.loop.tasks():
+                coroutine = task.get_coro()
+                if coroutine is not None:
+                    with contextlib.suppress(Exception, asyncio.CancelledError):
+                        coroutine.close()
+
+    def _shut_files(self) -> contextlib.AbstractContextManager[object]:
+        shut = getattr(self.ports.files, "shut", None)
+        return contextlib.nullcontext() if shut is None else shut()
 
     def _cancel(self, tasks: list[asyncio.Task[Any]]) -> list[SimulationError]:
         if not tasks:
@@ -181,10 +199,10 @@ class Simulation(Generic[T]):
         self._is_closed = True
         if not killed:
             return []
-        shut = getattr(self.ports.files, "shut", None)
-        with contextlib.nullcontext() if shut is None else shut():
+        with self._shut_files():
             problems = self._cancel(killed)
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            if not problems:
+                self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         return problems
 
     def _emit_while_open(self, event: Event) -> None:
