@@ -47,7 +47,6 @@ HEAVY = (
 OPTIONS = ["-x", "-q", "-s", "-p", "no:cacheprovider", "--assert=plain"]
 KILLED, SURVIVED, ELSEWHERE = 1, 0, 3
 Functions = dict[tuple[str, int], list[FunctionType]]
-MISSED = "not reached by any test"
 CPU_FACTOR, CPU_LEAST_S = 5.0, 3.0
 """A test may take so many times the processor time that it took without a change, and so much beside."""
 
@@ -65,8 +64,8 @@ class Result:
     def tell(self, path: Path) -> Result:
         """Print a survivor as soon as it is known."""
         if not self.is_killed:
-            name = path.relative_to(ROOT).as_posix()
-            print(f"{name}:{self.line}: survived: {self.what}{self.by and f' ({self.by})'}", file=sys.stderr, flush=True)
+            text = f"{path.relative_to(ROOT).as_posix()}:{self.line}: survived: {self.what}"
+            print(text + (self.by and f" ({self.by})"), file=sys.stderr, flush=True)
         return self
 
 
@@ -228,7 +227,7 @@ class Bench:
                 yield number, None
                 continue
             if not tests:
-                yield number, Result(number, one.line, one.what, False, MISSED).tell(path)
+                yield number, Result(number, one.line, one.what, False, "not reached by any test").tell(path)
                 continue
             tests = seen.within(tests, self._patience_s)
             code = compile(one.tree, str(path), "exec")
@@ -379,10 +378,10 @@ def main() -> int:
     modules = [path for path in paths if not path.is_relative_to(ROOT / "tests")]
     from mutants import count
 
+    started, report, total, killed = time.monotonic(), [], 0, 0
     wanted: Mapping[Path, Sequence[int]] = {path: range(0, count(path), options.every) for path in modules}
     if options.again is not None:
         wanted = {path: numbers for path, numbers in survivors_of(options.again).items() if path in wanted}
-    started, report, total, killed = time.monotonic(), [], 0, 0
     for path, results in run(wanted, tests, options.patience):
         name = path.relative_to(ROOT).as_posix()
         good = sum(result.is_killed for result in results)

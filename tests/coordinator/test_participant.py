@@ -291,3 +291,20 @@ def test_the_first_failure_of_a_writer_stays_with_the_code_of_its_application() 
         )
 
     play(story, [StubWriter("A", behaviour={"on_freeze": refuse, "on_abort": WriterRetryableError("and then")})])
+
+
+def test_a_failure_without_a_code_of_the_application_has_none() -> None:
+    async def refuse(context: WriterContext) -> None:
+        assert context.components is not None
+        (component,) = context.components.components
+        key = (component.type, component.logical_path, component.component_name)
+        context.set_component_failure(*key, HResult.VSS_E_WRITERERROR_RETRYABLE)
+        context.set_failure(HResult.VSS_E_WRITERERROR_PARTIAL_FAILURE, "partly")
+
+    async def story(scene: Scene, session: Session) -> None:
+        await scene.prepare(session)
+        status = await status_of(session)
+        assert (status.failure, status.application_failure) == (HResult.VSS_E_WRITERERROR_PARTIAL_FAILURE, 0)
+        assert [each.application_failure for each in status.component_failures] == [0]
+
+    play(story, [StubWriter("A", behaviour={"on_prepare_backup": refuse})])

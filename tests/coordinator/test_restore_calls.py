@@ -397,3 +397,20 @@ def test_a_part_whose_instance_does_not_run_is_for_the_instances_of_its_class_al
         assert [each for each in other.calls if "restore" in each] == []
 
     play(story)
+
+
+@pytest.mark.parametrize("step", ["pre_restore", "post_restore"])
+def test_a_writer_may_change_its_part_of_the_document_in_both_restore_events(step: str) -> None:
+    async def change(context: Any) -> None:
+        part = context.components
+        context.set_components(replace(part, components=(replace(part.components[0], backup_stamp=step.encode()),)))
+
+    async def story(session: Any, key: tuple[Any, ...]) -> None:
+        session.set_selected_for_restore(*key)
+        await session.pre_restore()
+        await session.post_restore()
+        assert session.document.writers[0].components[0].backup_stamp == step.encode()
+        (status,) = await session.gather_writer_status()
+        assert status.failure is HResult.S_OK
+
+    play(lambda ports: restoring(ports, RestorableWriter("A", behaviour={f"on_{step}": change}), story))

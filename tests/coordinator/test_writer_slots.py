@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from vss.coordinator import Limits, Session
-from vss.documents import BackupType
+from vss.coordinator.writer_status import ComponentFailure
+from vss.documents import BackupType, ComponentType
 from vss.events import Event, PluginProblem, SessionLost, SessionReleased, WriterCalled, WriterIdentified
 from vss.hresult import HResult
 from vss.machines import WriterState
@@ -135,3 +136,21 @@ def test_a_writer_without_a_freeze_timer_of_its_own_says_so() -> None:
 
     limits = [each.freeze_limit_ns for each in events if isinstance(each, WriterIdentified)]
     assert limits == [-1, 1_500_000_000]
+
+
+def test_a_status_without_a_slot_says_nothing_else() -> None:
+    async def story(scene: Scene) -> None:
+        await prepared(scene)
+        late = await prepared(scene)
+        await scene.ports.clock.sleep(7.0)
+        (status,) = await late.gather_writer_status()
+        assert (status.application_failure, status.age_ns, status.is_meaningful) == (0, 0, False)
+        assert (status.session_id, status.component_failures) == (late.session_id, ())
+
+    play(story)
+
+
+def test_a_component_failure_has_no_code_of_the_application_unless_one_is_given() -> None:
+    failure = ComponentFailure(ComponentType.FILE_GROUP, "", "A", HResult.VSS_E_WRITERERROR_RETRYABLE)
+
+    assert (failure.application_failure, failure.message) == (0, "")

@@ -160,9 +160,15 @@ def test_a_step_that_needs_another_is_skipped_where_that_failed(crew: Crew) -> N
     [
         (["coord.commit when=nth:1 cancel=after"], "0," * 15 + "1,0,1"),
         (["requestor.snapshot when=nth:1 crash=during", "store.flush when=volume:L: when=nth:1 fail code=EIO"], ""),
+        (["requestor.add_volume when=volume:D: when=nth:1 crash=during"], "0,2,0,0,1," + "0," * 17 + "1"),
         (["coord.abort when=nth:1 cancel=after"], "0," * 14 + "1," + "0," * 10 + "1," + "0," * 17 + "1,0,0,0,1"),
     ],
-    ids=["a hold is released before writers thaw", "the first cause is told", "every writer hears of the end"],
+    ids=[
+        "a hold is released before writers thaw",
+        "the first cause is told",
+        "a set that was aborted takes no volume",
+        "every writer hears of the end",
+    ],
 )
 def test_a_session_that_is_cut_short_is_cleared_up_in_order(crew: Crew, faults: list[str], choices: str) -> None:
     order = "any" if choices else "fifo"

@@ -106,7 +106,7 @@ def test_abort_never_comes_while_volumes_are_being_added() -> None:
 
 
 def test_a_refusal_names_what_would_be_legal() -> None:
-    with pytest.raises(BadStateError, match="in state PREPARED: expected one of PreCommitSnapshots, AbortSnapshots$"):
+    with pytest.raises(BadStateError, match=r"in state PREPARED: expected one of PreCommitSnapshots, AbortSnapshots$"):
         machine_in(S.PREPARED).begin(P.COMMIT)
 
 

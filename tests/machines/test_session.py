@@ -353,7 +353,7 @@ def test_where_a_failed_call_leads(calls: tuple[SessionCall, ...], call: Session
 
 
 def test_a_refusal_names_what_would_be_legal() -> None:
-    with pytest.raises(BadStateError, match="expected one of GatherWriterStatus, SaveAsXML, Release$"):
+    with pytest.raises(BadStateError, match=r"expected one of GatherWriterStatus, SaveAsXML, Release$"):
         machine_in(S.RESTORED).call(C.POST_RESTORE)
 
 

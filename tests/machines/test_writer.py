@@ -165,6 +165,13 @@ def test_an_answer_that_was_lost_on_its_way_makes_the_step_that_succeeded_fail_o
     assert machine.state is S.FAILED_AT_PREPARE_BACKUP
 
 
+def test_a_step_that_left_the_state_as_it_was_is_taken_back_once_too() -> None:
+    machine = machine_in(S.FAILED_AT_FREEZE)
+    step(machine, E.ABORT)
+    assert machine.retract(E.ABORT)
+    assert not machine.retract(E.ABORT)
+
+
 def test_only_the_last_step_and_one_that_succeeded_can_be_taken_back() -> None:
     fresh = WriterMachine("Store")
     assert not fresh.retract(E.PREPARE_FOR_BACKUP)

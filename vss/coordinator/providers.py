@@ -220,6 +220,8 @@ class ProviderSet:
                 first.add_note(error.message)
         if first is not None:
             raise first
+        if self._is_aborted and phase is not ProviderPhase.ABORT:
+            raise BadStateError(f"shadow copy set {self._set_id} was aborted during {name}: nothing is added to it any more")
 
 
 async def choose_provider(

@@ -20,7 +20,6 @@ from vss.machines import SessionCall
 from vss.roles.provider import BreakOptions, BrokenSnapshot, CopyStatus, SnapshotProperties
 from vss.roles.volume import FileSystem
 
-_ALL_BITS = 0xFF
 _EXPOSURES = (SnapshotAttributes.EXPOSED_LOCALLY, SnapshotAttributes.EXPOSED_REMOTELY)
 
 

@@ -304,6 +304,8 @@ def _untrue_by(fault: Fault) -> tuple[str, ...]:
         return ("F8", "R8")
     if fault.effect in ("lie", "drop") and _role(fault) == "writer":
         return ("R8", "S3", "S6") if fault.site == "writer.backup_shutdown" else ("R8",)
+    if fault.effect == "lie" and fault.site == "provider.query":
+        return ("C6",)  # what it says that it has is what it is compared with
     return _CONTENT_OF_MEDIA if _is_beyond_repair(fault) else ()
 
 
