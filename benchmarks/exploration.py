@@ -46,7 +46,8 @@ def default_sweep(jobs: int) -> tuple[Report, float]:
 def filled(page: str, report: Report, took: str) -> str:
     """Return the page with the table of a report in it."""
     text = (
-        f"{report.runs} runs, {report.violations} with violations{took}; writer states × events reached:"
+        f"{report.runs} runs, {report.known} of them the same as the one before and done once,"
+        f" {report.violations} with violations{took}; writer states × events reached:"
         f" {len(report.coverage.writer_cells)}, result codes: {len(report.coverage.codes)}, kinds of events:"
         f" {len(report.coverage.events)}.\n\n{sweep_table(report)}"
     )
@@ -114,6 +115,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--fill", action="store_true")
     parser.add_argument("--report", type=Path)
+    parser.add_argument("--took", default="", help="what 'vss sweep' said that the sweep of the report took")
     parser.add_argument("--interleavings", action="store_true")
     parser.add_argument("--max-runs", type=int, default=50_000)
     parser.add_argument("--determinism", action="store_true")
@@ -125,7 +127,8 @@ def main() -> int:
             took = f", in {took_s:.0f} s with {options.jobs} processes"
         else:
             line = json.loads(options.report.read_text("utf-8").splitlines()[0])
-            report, took = msgspec.convert(line, Report, strict=False), ""
+            report = msgspec.convert(line, Report, strict=False)
+            took = f", in {options.took} with {options.jobs} processes" if options.took else ""
         PAGE.write_text(filled(PAGE.read_text("utf-8"), report, took), "utf-8")
         print(f"{report.runs} runs, {report.violations} with violations{took}")
     if options.interleavings:

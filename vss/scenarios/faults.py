@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from vss.io_faults import IoFault
 from vss.scenarios.outcome import FaultReport
 from vss.simulation.fault_grammar import Fault
-from vss.simulation.fault_processes import Work
 from vss.simulation.faults import FaultPlan
 
 ConfinedFault = tuple[str, Fault]
@@ -49,26 +47,14 @@ class ScenarioFaults(FaultPlan):
             self._steps.remove(scope)
         super().leave(scope)
 
-    def __call__(self, site: str, work: Work, **selectors: str) -> Coroutine[Any, Any, Any]:
-        """Run ``work`` as the faults in force say for this visit of ``site``."""
-        if self._watch is None:
-            return super().__call__(site, work, **selectors)
-        return self._shown(super().__call__, site, work, selectors)
-
-    async def _shown(
-        self, pass_site: Callable[..., Awaitable[Any]], site: str, work: Work, selectors: Mapping[str, str]
-    ) -> Any:
-        self._show_visit(site, selectors)
-        return await pass_site(site, work, **selectors)
-
     def at(self, site: str, size: int = 0, **selectors: str) -> IoFault | None:
         """Return the fault that strikes this visit of a site passed by a plain call."""
         if self._is_unseen:
             return None
-        self._show_visit(site, selectors)
+        self._noticed(site, selectors)
         return super().at(site, size, **selectors)
 
-    def _show_visit(self, site: str, selectors: Mapping[str, str]) -> None:
+    def _noticed(self, site: str, selectors: Mapping[str, str]) -> None:
         if self._watch is not None:
             self._watch(self._steps[-1] if self._steps else "", site, selectors)
 

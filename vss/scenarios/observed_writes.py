@@ -10,12 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from typing import Protocol, runtime_checkable
 
 from vss.plugins.hosts import Workload
 from vss.simulation.invariants import ApplicationWrite
 
 NEAR = 8
 """So many writes of each application before a commit, and after it."""
+
+
+@runtime_checkable
+class _Tells(Protocol):
+    """A workload that tells of its writes."""
+
+    when_written: Callable[[str, int, bytes, bool], object] | None
 
 
 class ObservedWrites:
@@ -31,7 +39,7 @@ class ObservedWrites:
     def watch(self, workloads: Mapping[str, Workload]) -> None:
         """Listen to those that tell."""
         for name, each in workloads.items():
-            if hasattr(each, "when_written"):
+            if isinstance(each, _Tells):
                 each.when_written = partial(self._told, name)
 
     def committed(self) -> None:

@@ -163,6 +163,7 @@ class FaultPlan:
 
     async def __call__(self, site: str, work: Work, **selectors: str) -> Any:
         """Run ``work`` as the plan says for this visit of ``site``."""
+        self._noticed(site, selectors)
         ports = self._world()
         actor = actor_at(site, selectors)
         self._processes.note(actor)
@@ -190,6 +191,9 @@ class FaultPlan:
             return await (self._as_actor(site, actor, work) if is_called or actor in _OWN_ACTORS else work())
         finally:
             self._effects.passed(site)
+
+    def _noticed(self, site: str, selectors: Mapping[str, str]) -> None:
+        """A site was reached by a call that is awaited; for those who tell others."""
 
     async def _as_actor(self, site: str, actor: str, work: Work) -> Any:
         if actor == ACTOR.get() == COORDINATOR:

@@ -404,8 +404,7 @@ def _format_of(kind: Any) -> str:
 
 def _encoder_of(kind: Any) -> Callable[[Any], bytes] | None:
     """How a value becomes what ``struct`` packs; None where it is a number or bytes."""
-    is_structure = isinstance(kind, type) and not issubclass(kind, int)
-    return kind.pack if is_structure else None
+    return None if not isinstance(kind, type) or issubclass(kind, int) else getattr(kind, "pack")  # noqa: B009 - of any structure
 
 
 def _decoder_of(kind: Any) -> Callable[[Any], Any] | None:
@@ -424,8 +423,12 @@ _FIELDS = struct.Struct("<" + "".join(_format_of(kind) for _, offset, kind in _L
 _NAMES = tuple(name for name, _, _ in _LAYOUT)
 _PAGE_SIZE_AT = _NAMES.index("page_size")
 _PACKED_VALUES = attrgetter(*_NAMES[:-1])
-_ENCODERS = tuple((at, code) for at, (_, _, kind) in enumerate(_LAYOUT) if (code := _encoder_of(kind)) is not None)
-_DECODERS = tuple((at, code) for at, (_, _, kind) in enumerate(_LAYOUT) if (code := _decoder_of(kind)) is not None)
+_ENCODERS: tuple[tuple[int, Callable[[Any], bytes]], ...] = tuple(
+    (at, code) for at, (_, _, kind) in enumerate(_LAYOUT) if (code := _encoder_of(kind)) is not None
+)
+_DECODERS: tuple[tuple[int, Callable[[Any], Any]], ...] = tuple(
+    (at, code) for at, (_, _, kind) in enumerate(_LAYOUT) if (code := _decoder_of(kind)) is not None
+)
 _IN_ORDER_OF_CLASS = itemgetter(*((*_NAMES, "tail").index(field.name) for field in fields(DatabaseHeader)))
 
 assert {*_NAMES, "tail"} == {field.name for field in fields(DatabaseHeader)}

@@ -84,6 +84,7 @@ class TableRepair:
         head = await anext(broken, None)
         async for key, data in rows:
             gone: dict[bytes, bool] = {}
+            items: dict[int, Item] = {}
             while head is not None and head[0] == key:
                 gone[head[1]] = True
                 head = await anext(broken, None)
