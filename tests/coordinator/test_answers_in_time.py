@@ -13,7 +13,7 @@ from vss.coordinator.calls import Call, Caller, DeadlineError, Outcome
 from vss.errors import ProviderError
 from vss.events import Event, ProviderAnswered, WriterTimedOut
 from vss.ports import NANOSECONDS, Ports
-from vss.simulation import run
+from vss.simulation import FaultPlan, run
 from vss.testing import Scene, StubProvider, StubWriter
 
 
@@ -35,6 +35,25 @@ def test_a_call_tells_how_long_it_took_each_by_itself() -> None:
 def test_where_nothing_limits_a_call_there_is_no_limit_to_tell() -> None:
     assert Outcome("r", "s", error=DeadlineError("the call was cancelled")).limit_ns == -1
     assert math.isinf(DeadlineError("x").limit_s)
+
+
+@pytest.mark.parametrize("late_s", [60, 90], ids=["just then", "later"])
+def test_an_event_that_was_held_up_until_nobody_waits_for_it_does_not_reach_the_writer(late_s: int) -> None:
+    told: list[Event] = []
+
+    async def main(ports: Ports) -> None:
+        scene = await Scene.build(ports, limits=replace(Limits(), backup_shutdown_s=60.0))
+        session = scene.coordinator.open_session()
+        await scene.prepare(session)
+        await session.do_snapshot_set()
+        await session.release()
+        await ports.clock.sleep(120)
+        await scene.coordinator.close()
+
+    crash = "fault writer.freeze when=writer:nobody crash=before"  # a plan that may kill runs each role in a task of its own
+    run(main, emit=told.append, faults=FaultPlan.parse(f"fault writer.backup_shutdown delay={late_s}s\n{crash}"))
+
+    assert [type(each) for each in told if getattr(each, "step", "") == "BackupShutdown"] == [WriterTimedOut]
 
 
 def test_a_writer_that_does_not_answer_is_told_of_with_the_limit_it_had() -> None:

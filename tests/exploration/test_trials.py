@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from vss.errors import ConfigurationError
+from vss.exploration.sweep import shipped
 from vss.exploration.trials import Explorer, Trial, TrialResult, replay_command, trial_of
 from vss.exploration.workers import Crew
+from vss.plugins.registry import Registry
 from vss.scenarios import parse_scenario
 from vss.simulation import LivelockError
 
@@ -47,6 +49,16 @@ def test_a_restore_that_failed_is_repeated_and_everything_is_there(crew: Crew) -
 
     assert result.violations == ()
     assert {"restore": 3, "again": 0, "check": 0}.items() <= dict(result.endings).items()
+
+
+def test_a_set_that_was_damaged_unseen_is_refused_for_good(registry: Registry) -> None:
+    reduced = Crew(shipped("pairs"), "shipped:pairs", registry=registry)
+    damage = "set.write when=name:backup_components.xml when=nth:1 corrupt kind=checksum"
+
+    result = reduced.explorer.run(Trial(seed=401889, faults=(("backup", damage),)))
+
+    assert result.violations == ()
+    assert {"backup": 0, "restore": 6, "again": 6}.items() <= dict(result.endings).items()
 
 
 def test_timers_that_are_late_by_jitter_break_no_limit(crew: Crew) -> None:

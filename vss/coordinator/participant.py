@@ -74,6 +74,7 @@ class Participant:
         self._is_slot_free = False
         self._needs_undo = False
         self._is_past_post_snapshot = False
+        self._given_up: dict[WriterEvent, bool] = {}  # events that nobody waits for any more
         self._board = board
         self._ports = ports
         self._caller = caller
@@ -165,6 +166,7 @@ class Participant:
     def call_for(self, event: WriterEvent) -> Call:
         """Return the call that sends ``event``; its outcome is never an error of the writer, which is kept here."""
         site, handler_of = _STEPS[event]
+        self._given_up.pop(event, None)
         return Call(
             role=f"writer:{self.writer.name}",
             site=site,
@@ -173,6 +175,8 @@ class Participant:
         )
 
     async def _deliver(self, event: WriterEvent, handler: Handler) -> None:
+        if event in self._given_up:
+            return  # held up on its way for so long that nobody waits for it: the writer must not hear of it behind the others
         if self.writer.instance_id != self.instance_id:
             raise WriterError(
                 f"writer '{self.writer.name}' has gone since, or was started anew, and knows nothing of this session",
@@ -274,6 +278,7 @@ class Participant:
             self._begin(event)
         self._settle()
         if outcome.is_timeout:
+            self._given_up[event] = True
             in_window = event in (WriterEvent.FREEZE, WriterEvent.THAW)
             code = HResult.VSS_E_WRITERERROR_TIMEOUT if in_window else HResult.VSS_E_WRITER_NOT_RESPONDING
             self._machine.lose()

@@ -265,6 +265,7 @@ def judge(scenario: Scenario, clean: Mapping[str, int], outcome: Outcome) -> lis
     excused = _excused(scenario, outcome)
     if any(EFFECT_WORDS[fault.effect].visibility is Visibility.SILENT for fault in struck):
         excused += [step.step for step in outcome.steps if step.kind == "verify"]  # that is what it is for
+        excused += _users_of_damaged_sets(scenario, outcome)
     for step in outcome.steps:
         expected = clean.get(step.step, 0)
         if step.step not in excused and _ending(step) != expected:
@@ -328,6 +329,16 @@ def _excused(scenario: Scenario, outcome: Outcome) -> list[str]:
             excused.append(step.name)
             failed.append(step.name)
     return excused
+
+
+def _users_of_damaged_sets(scenario: Scenario, outcome: Outcome) -> list[str]:
+    """Return the steps that need a backup set which was damaged unseen: it is for good, and they must refuse it."""
+    damaging = [
+        during
+        for (during, fault), report in zip(scenario.faults, outcome.faults, strict=True)
+        if report.strikes and _role(fault) == "set" and EFFECT_WORDS[fault.effect].visibility is Visibility.SILENT
+    ]
+    return [step.name for step in scenario.method if any(name in damaging for name in _referenced(step))]
 
 
 def _referenced(step: object) -> list[str]:
