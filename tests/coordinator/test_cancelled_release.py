@@ -12,6 +12,29 @@ from vss.simulation import FaultPlan, run
 from vss.testing import Scene, StubProvider, StubWriter
 
 
+async def cancelled(ports: Ports, scene: Scene, *, is_taken: bool = True, leaves_waiting: bool = False, times: int = 1) -> None:
+    """Let a requestor back up, and cancel it a second after it began to end its session; again every second."""
+
+    async def requestor() -> None:
+        session = scene.coordinator.open_session()
+        await scene.prepare(session)
+        if is_taken:
+            await session.do_snapshot_set()
+            assert len(scene.coordinator.snapshots()) == 1
+        if leaves_waiting:
+            scene.report_all(session)
+            await session.leave_waiting()
+        else:
+            await session.release()
+
+    task = asyncio.ensure_future(requestor())
+    for _ in range(times):
+        await ports.clock.sleep(1)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @pytest.mark.parametrize(
     ("writer", "provider"),
     [({"on_backup_shutdown": 5}, {}), ({}, {"delete_snapshot": 5})],
@@ -22,18 +45,7 @@ def test_the_shadow_copies_are_gone(writer: dict[str, int], provider: dict[str, 
         stub = StubProvider(behaviour=provider)
         scene = await Scene.build(ports, writers=[StubWriter("A", behaviour=writer)], providers=[stub])
 
-        async def requestor() -> None:
-            session = scene.coordinator.open_session()
-            await scene.prepare(session)
-            await session.do_snapshot_set()
-            assert len(scene.coordinator.snapshots()) == 1
-            await session.release()
-
-        task = asyncio.ensure_future(requestor())
-        await ports.clock.sleep(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await cancelled(ports, scene)
         assert await scene.coordinator.query_snapshots() == []
         assert scene.coordinator.open_session_count == 0
         await scene.coordinator.close()
@@ -48,20 +60,7 @@ def test_every_writer_hears_of_the_end(is_taken: bool) -> None:
 
     async def main(ports: Ports) -> None:
         scene = await Scene.build(ports, writers=writers)
-
-        async def requestor() -> None:
-            session = scene.coordinator.open_session()
-            await scene.prepare(session)
-            if is_taken:
-                await session.do_snapshot_set()
-            await session.release()
-
-        task = asyncio.ensure_future(requestor())
-        for _ in range(3):
-            await ports.clock.sleep(1)
-            task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await cancelled(ports, scene, is_taken=is_taken, times=3)
         await scene.coordinator.close()
 
     def listen(event: Event) -> None:
@@ -78,19 +77,7 @@ def test_who_leaves_a_backup_waiting_leaves_it_though_cancelled() -> None:
 
     async def main(ports: Ports) -> None:
         scene = await Scene.build(ports, providers=[StubProvider(behaviour={"delete_snapshot": 5})])
-
-        async def requestor() -> None:
-            session = scene.coordinator.open_session()
-            await scene.prepare(session)
-            await session.do_snapshot_set()
-            scene.report_all(session)
-            await session.leave_waiting()
-
-        task = asyncio.ensure_future(requestor())
-        await ports.clock.sleep(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await cancelled(ports, scene, leaves_waiting=True)
         assert await scene.coordinator.query_snapshots() == []
         await scene.coordinator.close()
 
@@ -108,18 +95,7 @@ def test_a_copy_that_cannot_be_deleted_then_is_recorded() -> None:
             raise OSError("the array is gone")
 
         scene = await Scene.build(ports, providers=[StubProvider(behaviour={"delete_snapshot": fail})])
-
-        async def requestor() -> None:
-            session = scene.coordinator.open_session()
-            await scene.prepare(session)
-            await session.do_snapshot_set()
-            await session.release()
-
-        task = asyncio.ensure_future(requestor())
-        await ports.clock.sleep(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await cancelled(ports, scene)
         await scene.coordinator.close()
 
     run(main, emit=lambda event: events.append(type(event).__name__))
