@@ -51,8 +51,20 @@ def test_a_restore_that_failed_is_repeated_and_everything_is_there(crew: Crew) -
     assert {"restore": 3, "again": 0, "check": 0}.items() <= dict(result.endings).items()
 
 
-def test_a_set_that_was_damaged_unseen_is_refused_for_good(registry: Registry) -> None:
-    reduced = Crew(shipped("pairs"), "shipped:pairs", registry=registry)
+@pytest.fixture(scope="module")
+def reduced(registry: Registry) -> Crew:
+    """Who runs the smaller scenario of ``vss sweep --pairs``."""
+    return Crew(shipped("pairs"), "shipped:pairs", registry=registry)
+
+
+def test_writes_are_released_before_writers_thaw_though_every_release_is_cancelled(reduced: Crew) -> None:
+    fault = ("backup", "coord.release times=always cancel=during")
+    choices = "0," + "1," * 12 + "2,0,0,0,1,1,1,1,3"
+
+    assert reduced.explorer.run(Trial(seed=502643, faults=(fault,), order="any", choices=choices)).violations == ()
+
+
+def test_a_set_that_was_damaged_unseen_is_refused_for_good(reduced: Crew) -> None:
     damage = "set.write when=name:backup_components.xml when=nth:1 corrupt kind=checksum"
 
     result = reduced.explorer.run(Trial(seed=401889, faults=(("backup", damage),)))

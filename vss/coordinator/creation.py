@@ -146,7 +146,7 @@ class SnapshotSetCreation:
 
     async def _undo(self, participants: Sequence[Participant], cause: BaseException) -> None:
         if self._hold is not None:  # open only when whoever held the writes died with them held
-            await self._hold.release()
+            await self._hold.let_go()
         if self._freeze is not None:
             await self._freeze.thaw_transactions()
         errors: list[VssError] = [*await self.providers.abort(self._limits.abort_s)]

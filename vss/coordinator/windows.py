@@ -208,7 +208,7 @@ class HoldWindow:
         try:
             return await self.release()
         except asyncio.CancelledError:
-            await to_the_end(self.release())
+            await to_the_end(self.let_go())
             raise
 
     def _write_failed_hold(self, volume: Volume, error: BaseException) -> None:
@@ -242,6 +242,10 @@ class HoldWindow:
     async def release(self) -> VssError | None:
         """Release every volume at once, whatever happens to one of them; return the first window that was lost, or the first
         release that failed otherwise. May come twice."""
+        return await self.let_go()
+
+    async def let_go(self) -> VssError | None:
+        """The same for whoever clears up behind a failure, which no fault strikes."""
         calls = [
             Call(f"volume:{each.name}", "coord.release", each.release_writes, (("volume", each.name),), is_site=False)
             for each in self._volumes
