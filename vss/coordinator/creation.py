@@ -72,6 +72,7 @@ class SnapshotSetCreation:
         self._writable: dict[str, FileSystem] = {}
         self.is_created = False
         self._is_aborted = False
+        self._is_undone = asyncio.Event()
         self.failure: VssError | None = None  # what the first phase that failed ended with
         self._ports = ports
         self._caller = caller
@@ -134,8 +135,11 @@ class SnapshotSetCreation:
 
     @passes("coord.abort")
     async def abort(self, participants: Sequence[Participant], cause: BaseException) -> None:
-        """Undo the set at every provider and tell the writers. The second call does nothing."""
-        if self._is_aborted or self.is_created:
+        """Undo the set at every provider and tell the writers. The second call waits until the first has done so."""
+        if self.is_created:
+            return
+        if self._is_aborted:
+            await self._is_undone.wait()
             return
         self._is_aborted = True
         self._writable.clear()
@@ -143,6 +147,7 @@ class SnapshotSetCreation:
             await to_the_end(self._undo(participants, cause))
         finally:
             self._tell_aborted(cause)
+            self._is_undone.set()
 
     async def _undo(self, participants: Sequence[Participant], cause: BaseException) -> None:
         if self._hold is not None:  # open only when whoever held the writes died with them held
