@@ -72,6 +72,12 @@ def test_a_session_is_released_behind_the_abort_that_is_under_way(reduced: Crew)
     assert reduced.explorer.run(trial).violations == ()
 
 
+def test_a_provider_that_dies_while_the_requestor_is_dead_is_told_as_the_cause(reduced: Crew) -> None:
+    faults = ("requestor.snapshot when=nth:1 crash=during", "diffarea.alloc when=volume:D: when=nth:1 crash=after")
+
+    assert reduced.explorer.run(Trial(seed=703560, faults=tuple(("backup", each) for each in faults))).violations == ()
+
+
 def test_a_set_that_was_damaged_unseen_is_refused_for_good(reduced: Crew) -> None:
     damage = "set.write when=name:backup_components.xml when=nth:1 corrupt kind=checksum"
 

@@ -134,8 +134,11 @@ class SnapshotSetCreation:
         return error
 
     @passes("coord.abort")
-    async def abort(self, participants: Sequence[Participant], cause: BaseException) -> None:
-        """Undo the set at every provider and tell the writers. The second call waits until the first has done so."""
+    async def abort(self, participants: Sequence[Participant], cause: BaseException | None = None) -> None:
+        """Undo the set at every provider and tell the writers. The second call waits until the first has done so.
+
+        Without a ``cause`` the session is being released: then what failed meanwhile is told, if anything did.
+        """
         if self.is_created:
             return
         if self._is_aborted:
@@ -146,10 +149,10 @@ class SnapshotSetCreation:
         try:
             await to_the_end(self._undo(participants, cause))
         finally:
-            self._tell_aborted(cause)
+            self._tell_aborted(cause or self.failure or NotFoundError("the session was released"))
             self._is_undone.set()
 
-    async def _undo(self, participants: Sequence[Participant], cause: BaseException) -> None:
+    async def _undo(self, participants: Sequence[Participant], cause: BaseException | None) -> None:
         if self._hold is not None:  # open only when whoever held the writes died with them held
             await self._hold.let_go()
         if self._freeze is not None:
@@ -158,8 +161,9 @@ class SnapshotSetCreation:
         for provider in self.providers.told_final:
             made = [each.snapshot_id for each in self.snapshots if each.provider is provider]
             errors += await self._registry.delete_failed_set(provider, self.snapshot_set_id, made)
-        for error in errors:
-            cause.add_note(error.message)
+        if cause is not None:
+            for error in errors:
+                cause.add_note(error.message)
         for participant in participants:
             await participant.wait_timer_abort()
             participant.interrupt()

@@ -340,8 +340,7 @@ class SessionCore:
 
     async def _undo_unfinished(self) -> None:
         if self._creation is not None:
-            cause = self._creation.failure or NotFoundError("the session was released")
-            await self._creation.abort(self._selected_participants(), cause)
+            await self._creation.abort(self._selected_participants())
 
     async def _shut_writers_down(self) -> None:
         if self._is_restore:
