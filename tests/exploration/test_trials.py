@@ -78,6 +78,12 @@ def test_a_provider_that_dies_while_the_requestor_is_dead_is_told_as_the_cause(r
     assert reduced.explorer.run(Trial(seed=703560, faults=tuple(("backup", each) for each in faults))).violations == ()
 
 
+def test_an_event_that_is_overtaken_by_the_end_of_its_session_does_not_reach_the_writer(reduced: Crew) -> None:
+    faults = ("requestor.prepare when=nth:1 crash=during", "writer.prepare_backup when=writer:Mail when=nth:1 reorder")
+
+    assert reduced.explorer.run(Trial(seed=802691, faults=tuple(("backup", each) for each in faults))).violations == ()
+
+
 def test_a_set_that_was_damaged_unseen_is_refused_for_good(reduced: Crew) -> None:
     damage = "set.write when=name:backup_components.xml when=nth:1 corrupt kind=checksum"
 

@@ -74,6 +74,7 @@ class Participant:
         self._is_slot_free = False
         self._needs_undo = False
         self._is_past_post_snapshot = False
+        self._is_closed = False
         self._given_up: dict[WriterEvent, bool] = {}  # events that nobody waits for any more
         self._board = board
         self._ports = ports
@@ -175,7 +176,7 @@ class Participant:
         )
 
     async def _deliver(self, event: WriterEvent, handler: Handler) -> None:
-        if event in self._given_up:
+        if self._is_closed or event in self._given_up:
             return  # held up on its way for so long that nobody waits for it: the writer must not hear of it behind the others
         if self.writer.instance_id != self.instance_id:
             raise WriterError(
@@ -379,5 +380,6 @@ class Participant:
 
     def close(self) -> None:
         """The session is over: no timer may fire for it any more, and its slot is free."""
+        self._is_closed = True
         self._stop_timer()
         self.free_slot()
