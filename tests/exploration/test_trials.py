@@ -64,14 +64,6 @@ def test_writes_are_released_before_writers_thaw_though_every_release_is_cancell
     assert reduced.explorer.run(Trial(seed=502643, faults=(fault,), order="any", choices=choices)).violations == ()
 
 
-def test_a_session_is_released_behind_the_abort_that_is_under_way(reduced: Crew) -> None:
-    faults = ("requestor.snapshot when=nth:1 crash=during", "store.grow when=volume:D: when=nth:1 fail")
-    choices = "0,0,1,0,0,0,1,0,0,1,1,0,0,0,0,0,0,0,1,1,0,1,1,1,1"
-    trial = Trial(seed=605932, faults=tuple(("backup", each) for each in faults), order="any", choices=choices)
-
-    assert reduced.explorer.run(trial).violations == ()
-
-
 def test_a_provider_that_dies_while_the_requestor_is_dead_is_told_as_the_cause(reduced: Crew) -> None:
     faults = ("requestor.snapshot when=nth:1 crash=during", "diffarea.alloc when=volume:D: when=nth:1 crash=after")
 

@@ -72,7 +72,6 @@ class SnapshotSetCreation:
         self._writable: dict[str, FileSystem] = {}
         self.is_created = False
         self._is_aborted = False
-        self._is_undone = asyncio.Event()
         self.failure: VssError | None = None  # what the first phase that failed ended with
         self._ports = ports
         self._caller = caller
@@ -135,14 +134,11 @@ class SnapshotSetCreation:
 
     @passes("coord.abort")
     async def abort(self, participants: Sequence[Participant], cause: BaseException | None = None) -> None:
-        """Undo the set at every provider and tell the writers. The second call waits until the first has done so.
+        """Undo the set at every provider and tell the writers. The second call does nothing.
 
         Without a ``cause`` the session is being released: then what failed meanwhile is told, if anything did.
         """
-        if self.is_created:
-            return
-        if self._is_aborted:
-            await self._is_undone.wait()
+        if self._is_aborted or self.is_created:
             return
         self._is_aborted = True
         self._writable.clear()
@@ -150,7 +146,6 @@ class SnapshotSetCreation:
             await to_the_end(self._undo(participants, cause))
         finally:
             self._tell_aborted(cause or self.failure or NotFoundError("the session was released"))
-            self._is_undone.set()
 
     async def _undo(self, participants: Sequence[Participant], cause: BaseException | None) -> None:
         if self._hold is not None:  # open only when whoever held the writes died with them held

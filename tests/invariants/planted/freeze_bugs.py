@@ -82,7 +82,7 @@ def _forgetting(open_gate: Callable[[WriteGate], None]) -> Callable[[WriteGate],
 
 async def commit_outside(self: SnapshotSetCreation, remaining_s: float) -> None:
     assert self._hold is not None
-    await self._hold.release()
+    await self._hold.let_go()
     await _COMMIT(self, remaining_s)
 
 
@@ -174,7 +174,7 @@ BUGS = [
     Planted(
         "F3",
         "neither the coordinator nor the volume's own timer releases the writes of a set that failed",
-        both(replacing(HoldWindow, "release", do_nothing), replacing(WriteGate, "_expire", nothing)),
+        both(replacing(HoldWindow, "let_go", do_nothing), replacing(WriteGate, "_expire", nothing)),
         scripts.failing_slowly,
         VETO,
     ),
