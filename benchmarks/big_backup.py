@@ -45,7 +45,8 @@ from vss.volumes import BlockVolume, ImageStore, VolumeNamespace
 from vss_providers.copy_on_write import CopyOnWriteProvider
 from vss_requestors.backup import BackupRequestor
 from vss_writers.ese.checksum import seal_page
-from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import LogTime, Signature
 from vss_writers.ese.layout import HEADER_PAGES, OFFSET_FLAGS, DatabaseState, PageFlag
 from vss_writers.exchange.verifier import ExchangeVerifier
 

@@ -27,7 +27,7 @@ sys.path[:0] = [str(_ROOT / each) for each in ("", "writers")]
 
 from vss_writers.ese.defragment import DefragmentReport, defragment
 from vss_writers.ese.files import HostFileSystem
-from vss_writers.ese.header import LogTime
+from vss_writers.ese.header_values import LogTime
 from vss_writers.ese.repair import repair
 from vss_writers.ese.repair_losses import RepairReport
 

@@ -12,7 +12,6 @@ from vss.coordinator.contexts import SnapshotAttributes
 from vss.coordinator.creation import SnapshotSetCreation
 from vss.coordinator.participant import Participant
 from vss.coordinator.session_core import SessionCore
-from vss.coordinator.to_the_end import to_the_end
 from vss.coordinator.waiting import WaitingBackup
 from vss.events import SnapshotsImported, WaitingBackupTaken
 from vss.machines import SessionCall, WriterState
@@ -83,7 +82,7 @@ class HandoverCalls(SessionCore):
             each for each in self._selected_participants() if each.state is WriterState.WAITING_FOR_BACKUP_COMPLETE
         ]
         others = [each for each in self._participants if not any(each is one for one in waiting.participants)]
-        await to_the_end(self._go_away(waiting, others))
+        await self._surely(self._go_away(waiting, others))
 
     async def _go_away(self, waiting: WaitingBackup, others: list[Participant]) -> None:
         try:

@@ -75,7 +75,7 @@ class Participant:
         self._needs_undo = False
         self._is_past_post_snapshot = False
         self._is_closed = False
-        self._given_up: dict[WriterEvent, bool] = {}  # events that nobody waits for any more
+        self._given_up: set[WriterEvent] = set()  # events that nobody waits for any more
         self._board = board
         self._ports = ports
         self._caller = caller
@@ -167,7 +167,7 @@ class Participant:
     def call_for(self, event: WriterEvent) -> Call:
         """Return the call that sends ``event``; its outcome is never an error of the writer, which is kept here."""
         site, handler_of = _STEPS[event]
-        self._given_up.pop(event, None)
+        self._given_up.discard(event)
         return Call(
             role=f"writer:{self.writer.name}",
             site=site,
@@ -279,7 +279,7 @@ class Participant:
             self._begin(event)
         self._settle()
         if outcome.is_timeout:
-            self._given_up[event] = True
+            self._given_up.add(event)
             in_window = event in (WriterEvent.FREEZE, WriterEvent.THAW)
             code = HResult.VSS_E_WRITERERROR_TIMEOUT if in_window else HResult.VSS_E_WRITER_NOT_RESPONDING
             self._machine.lose()

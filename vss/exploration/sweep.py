@@ -22,6 +22,7 @@ from vss.exploration.points import Point, clean_run, is_medium
 from vss.exploration.power import power_trials, survey
 from vss.exploration.trials import Finding, Trial, TrialResult, Violation, note_findings
 from vss.exploration.workers import Crew
+from vss.nearest import nearest
 from vss.simulation.fault_site_kinds import Passage
 from vss.simulation.fault_sites import FAULT_SITES, EffectForm, applicable_effects
 from vss.simulation.fault_words import EFFECT_WORDS
@@ -166,17 +167,27 @@ def selected(points: Sequence[Point], steps: Sequence[str], sites: Sequence[str]
     """Return the points of some steps and sites; nothing named means all.
 
     Raises:
-        ConfigurationError: the clean run passes no such point.
+        ConfigurationError: the clean run passes no such point; each name must have one.
     """
+    known = list(dict.fromkeys(point.step for point in points))
+    for step in steps:
+        if step not in known:
+            raise ConfigurationError(f"the clean run passes no point of step '{step}'{nearest(step, known)}")
+    known = list(dict.fromkeys(point.site for point in points))
+    for site in sites:
+        if not any(fnmatchcase(each, site) for each in known):
+            raise ConfigurationError(
+                f"the clean run passes no point of {site}{nearest(site, known)}",
+                hint="without --site and --step all are tried; 'docs/faults.md' lists the sites",
+            )
     found = [
         point
         for point in points
         if (not steps or point.step in steps) and (not sites or any(fnmatchcase(point.site, each) for each in sites))
     ]
     if not found:
-        known = ", ".join(dict.fromkeys(point.site for point in points))
-        named = ", ".join((*steps, *sites)) or "any step"
-        raise ConfigurationError(f"the clean run passes no point of {named}: found {known or 'none'}")
+        named = ", ".join((*sites, *steps)) or "any step"
+        raise ConfigurationError(f"the clean run passes no point of {named}: found none together")
     return found
 
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from vss_writers.ese.database_format import MemoryPages, create_database
-from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import LogTime, Signature
 from vss_writers.ese.layout import ColumnType
 from vss_writers.ese.schema import CODE_PAGE_ASCII, ColumnDefinition, IndexDefinition, TableDefinition
 from vss_writers.ese.table import Table

@@ -10,7 +10,7 @@ from typing import Any
 from vss_writers.ese.attached_database import Database, InstanceTable
 from vss_writers.ese.engine_event import EngineEvent
 from vss_writers.ese.files import FileSystem
-from vss_writers.ese.header import LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import LogPosition, LogTime, Signature
 from vss_writers.ese.instance import Instance
 from vss_writers.ese.layout import ColumnType
 from vss_writers.ese.log_file import EngineParameters, LogHeader

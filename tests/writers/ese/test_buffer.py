@@ -10,7 +10,7 @@ import pytest
 from tests.writers.ese.store_kit import DATABASE, add, content, memory, new_store, rows, small_parameters
 from vss_writers.ese.engine_event import EngineEvent, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import LogPosition
+from vss_writers.ese.header_values import LogPosition
 from vss_writers.ese.page_operation import SetLinks
 
 

@@ -10,7 +10,7 @@ import pytest
 from vss_writers.ese.checkpoint import Checkpoint, read_checkpoint, unpack_checkpoint, write_checkpoint
 from vss_writers.ese.checksum import xor32
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import LogPosition, LogTime, Signature
 from vss_writers.ese.log_file import Attachment, EngineParameters
 from vss_writers.ese.memory_files import MemoryFileSystem, PowerLossError
 

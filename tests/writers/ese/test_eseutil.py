@@ -21,7 +21,7 @@ from vss_writers.ese.eseutil.arguments import parse
 from vss_writers.ese.eseutil.command import EXIT_FAILURE, EXIT_MISMATCH, EXIT_NOT_FOUND, EXIT_USAGE, exit_code_of
 from vss_writers.ese.eseutil.labels import backup_lines, counter_text, state_text
 from vss_writers.ese.files import HostFileSystem
-from vss_writers.ese.header import BackupInfo, LogPosition
+from vss_writers.ese.header_values import BackupInfo, LogPosition
 from vss_writers.ese.layout import BackupType
 from vss_writers.ese.log_profile import LogProfile
 from vss_writers.ese.parameters import InstanceParameters

@@ -35,7 +35,8 @@ from vss_writers.ese.backup_set import RestoreTarget, restore_backup_set, write_
 from vss_writers.ese.engine_event import EngineEvent
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.hard_recovery import HardRecoveryOptions, HardRecoveryReport, recover_restored
-from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import BackupInfo, LogPosition, Signature
 from vss_writers.ese.instance import Instance
 from vss_writers.ese.integrity import check_database
 from vss_writers.ese.layout import DatabaseState

@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 from tests.writers.ese.kit import GOLDEN_NAMES, SIGNATURE, golden
 from vss_writers.ese.checksum import xor32
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import (
-    HEADER_PROBE_SIZE,
-    BackupInfo,
-    DatabaseHeader,
-    EccCounter,
-    LogPosition,
-    LogTime,
-    Signature,
-    unpack_headers,
-)
+from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, unpack_headers
+from vss_writers.ese.header_values import BackupInfo, EccCounter, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import BackupType, DatabaseState
 
 HEADER = DatabaseHeader(

@@ -35,7 +35,8 @@ from vss_writers.ese.checkpoint import read_checkpoint
 from vss_writers.ese.engine_event import EngineEvent
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import HostFileSystem, join_path
-from vss_writers.ese.header import BackupInfo, LogPosition, Signature, unpack_headers
+from vss_writers.ese.header import unpack_headers
+from vss_writers.ese.header_values import BackupInfo, LogPosition, Signature
 from vss_writers.ese.instance import Instance
 from vss_writers.ese.layout import DatabaseState
 from vss_writers.ese.log_reader import list_logs, load_log

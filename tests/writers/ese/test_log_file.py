@@ -10,7 +10,7 @@ import pytest
 from tests.writers.ese.store_kit import LOGS
 from vss_writers.ese.checksum import xor32
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import LogPosition, LogTime, Signature
 from vss_writers.ese.log_file import (
     Attachment,
     EngineParameters,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import BackupInfo, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import BackupType
 from vss_writers.ese.log_file import EngineParameters
 from vss_writers.ese.log_page_change import ChangeFlag, PageChange

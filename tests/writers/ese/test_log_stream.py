@@ -11,7 +11,7 @@ import pytest
 from tests.writers.ese.store_kit import LOGS, is_power_loss, stream_owner, stream_parameters
 from vss_writers.ese.checksum import xor_dwords
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import LogPosition
+from vss_writers.ese.header_values import LogPosition
 from vss_writers.ese.log_checksum import CHECKSUM_SIZE, FILL_SECTOR, LogState, scan
 from vss_writers.ese.log_file import LogFlag, LogHeader
 from vss_writers.ese.log_page_change import PageChange

@@ -13,7 +13,8 @@ from vss_writers.ese.database_file import DatabaseFile, open_database_file
 from vss_writers.ese.engine_event import ignore_events
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import is_out_of_space
-from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import BackupInfo, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import CURRENT_FORMAT
 from vss_writers.ese.memory_files import MemoryFileSystem
 from vss_writers.ese.page import Page

@@ -21,7 +21,8 @@ from vss_writers.ese.database_format import MemoryPages, create_database
 from vss_writers.ese.defragment import DefragmentReport, defragment
 from vss_writers.ese.engine_event import EngineEvent
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, DatabaseHeader, EccCounter, LogPosition, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import BackupInfo, EccCounter, LogPosition, LogTime, Signature
 from vss_writers.ese.integrity import check_database
 from vss_writers.ese.layout import ColumnType, DatabaseState, IndexFlag, PageFlag, page_count
 from vss_writers.ese.memory_files import MemoryFileSystem

@@ -30,7 +30,8 @@ from tests.writers.ese.store_kit import (
 from vss_writers.ese.checkpoint import read_checkpoint, write_checkpoint
 from vss_writers.ese.engine_event import EngineEvent
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, LogTime, Signature, unpack_headers
+from vss_writers.ese.header import DatabaseHeader, unpack_headers
+from vss_writers.ese.header_values import BackupInfo, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import DatabaseState
 from vss_writers.ese.log_file import LogHeader
 from vss_writers.ese.log_page_change import PageChange

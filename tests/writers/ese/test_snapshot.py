@@ -26,7 +26,7 @@ from tests.writers.ese.store_kit import (
 )
 from vss_writers.ese.engine_event import EngineEvent
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, LogPosition
+from vss_writers.ese.header_values import BackupInfo, LogPosition
 from vss_writers.ese.instance import Instance
 from vss_writers.ese.layout import BackupType, DatabaseState
 from vss_writers.ese.log_reader import list_logs, load_log

@@ -25,7 +25,8 @@ from tests.writers.ese.store_kit import (
 from vss_writers.ese.backup_set import write_backup_set
 from vss_writers.ese.engine_event import EngineEvent, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, DatabaseHeader
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import BackupInfo
 from vss_writers.ese.instance import Instance
 from vss_writers.ese.layout import BackupType, DatabaseState
 from vss_writers.ese.log_reader import LogDirectory, list_logs

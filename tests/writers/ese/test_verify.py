@@ -11,7 +11,8 @@ import pytest
 from tests.writers.ese.kit import GOLDEN_NAMES, SIGNATURE, golden, run, sample, sample_bytes
 from vss_writers.ese.checksum import seal_page, xor32
 from vss_writers.ese.errors import JetCode
-from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, unpack_headers
+from vss_writers.ese.header import DatabaseHeader, unpack_headers
+from vss_writers.ese.header_values import BackupInfo, LogPosition
 from vss_writers.ese.layout import PAGE_CATALOG, SYSTEM_PAGES, DatabaseState, PageFlag, page_count, page_offset
 from vss_writers.ese.reader import read_from
 from vss_writers.ese.verify import Report, verify_database

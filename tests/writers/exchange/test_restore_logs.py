@@ -11,7 +11,7 @@ from vss.errors import VolumeWriteError
 from vss.ports import Ports
 from vss.simulation import run
 from vss.volumes import BlockVolume, MemoryStore, VolumeNamespace
-from vss_writers.ese.header import LogTime, Signature
+from vss_writers.ese.header_values import LogTime, Signature
 from vss_writers.ese.log_file import LogHeader
 from vss_writers.exchange.restore_logs import put_logs_back, set_logs_aside
 

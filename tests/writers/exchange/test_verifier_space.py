@@ -11,7 +11,8 @@ import pytest
 
 from tests.writers.ese.kit import GOLDEN_NAMES, SIGNATURE, golden, run, sample_bytes
 from vss_writers.ese.database_format import MemoryPages, create_database
-from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, Signature, unpack_headers
+from vss_writers.ese.header import DatabaseHeader, unpack_headers
+from vss_writers.ese.header_values import BackupInfo, LogPosition, Signature
 from vss_writers.ese.keys import big_endian
 from vss_writers.ese.layout import PAGE_DATABASE_ROOT, SYSTEM_PAGES, DatabaseState, page_count, page_offset
 from vss_writers.ese.log_page_change import PageChange

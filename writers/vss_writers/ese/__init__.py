@@ -4,7 +4,8 @@ Here are the words that callers of any part need; the parts themselves are impor
 """
 
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import BackupInfo, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import BackupType, ColumnType, DatabaseState
 from vss_writers.ese.schema import CODE_PAGE_ASCII, CODE_PAGE_UNICODE, ColumnDefinition, IndexDefinition, TableDefinition
 

@@ -15,9 +15,10 @@ from typing import Any
 from vss_writers.ese.buffer import BufferedPages
 from vss_writers.ese.catalog import Catalog
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NEVER, NO_BACKUP, NOWHERE, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import DatabaseState
-from vss_writers.ese.log_file import NEVER, NO_BACKUP, NOWHERE, Attachment
+from vss_writers.ese.log_file import Attachment
 from vss_writers.ese.schema import TableDefinition, TableSchema
 from vss_writers.ese.table import Row, Table
 from vss_writers.ese.transaction import Transaction

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, DatabaseHeader
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NO_BACKUP, BackupInfo
 from vss_writers.ese.layout import BackupType
-from vss_writers.ese.log_file import NO_BACKUP
 from vss_writers.ese.log_reader import LogDirectory
 from vss_writers.ese.truncation import SnapshotKind
 

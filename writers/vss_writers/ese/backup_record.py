@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vss_writers.ese.backup_chain import header_changes
-from vss_writers.ese.header import BackupInfo, LogPosition
+from vss_writers.ese.header_values import NEVER, NOWHERE, BackupInfo, LogPosition
 from vss_writers.ese.layout import BackupType
-from vss_writers.ese.log_file import NEVER, NOWHERE
 from vss_writers.ese.log_records import Backup2, BackupPhase, BackupScope
 from vss_writers.ese.truncation import SnapshotKind
 

@@ -23,7 +23,7 @@ from vss_writers.ese.hard_recovery import (
     check_temporary_path,
     recover_restored,
 )
-from vss_writers.ese.header import LogTime
+from vss_writers.ese.header_values import LogTime
 from vss_writers.ese.instance import Instance
 from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.patch_page import patch_name

@@ -29,7 +29,7 @@ from vss_writers.ese.committed_pages import CommittedPages
 from vss_writers.ese.database_file import DatabaseFile
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import LogPosition
+from vss_writers.ese.header_values import LogPosition
 from vss_writers.ese.layout import page_offset
 from vss_writers.ese.log_page_change import PageChange
 from vss_writers.ese.log_records import ExtendDatabase, Macro

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from vss_writers.ese.checksum import xor32
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem
-from vss_writers.ese.header import LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import NEVER, NOWHERE, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import FileType
 from vss_writers.ese.log_file import (
     ATTACHMENTS_SIZE,
     DEFAULT_PARAMETERS,
-    NEVER,
-    NOWHERE,
     PARAMETERS_SIZE,
     Attachment,
     EngineParameters,

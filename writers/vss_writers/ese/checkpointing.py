@@ -17,7 +17,7 @@ from vss_writers.ese.checkpoint import Checkpoint, write_checkpoint
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, FileSystem
-from vss_writers.ese.header import LogPosition, LogTime
+from vss_writers.ese.header_values import LogPosition, LogTime
 from vss_writers.ese.log_file import Attachment, LogHeader
 from vss_writers.ese.log_reader import list_logs, offset_of, remove_log
 from vss_writers.ese.log_stream import LogStream

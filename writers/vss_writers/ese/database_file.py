@@ -19,7 +19,8 @@ from vss_writers.ese.checksum import PageVerdict, correct_page, verify_page
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import File, FileSystem
-from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, LogPosition, unpack_headers
+from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, unpack_headers
+from vss_writers.ese.header_values import LogPosition
 from vss_writers.ese.layout import HEADER_PAGES, PAGE_SIZES, page_count, page_offset
 from vss_writers.ese.page import Page
 from vss_writers.ese.page_guard import GuardedPages, PageGuard

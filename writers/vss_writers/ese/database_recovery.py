@@ -14,7 +14,7 @@ from vss_writers.ese.database_file import read_database_header
 from vss_writers.ese.engine_event import EventSink, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem
-from vss_writers.ese.header import LogTime
+from vss_writers.ese.header_values import LogTime
 from vss_writers.ese.log_reader import list_logs
 from vss_writers.ese.log_replay import load_last, replay
 from vss_writers.ese.log_stream import LogStream

@@ -14,7 +14,7 @@ from vss_writers.ese.catalog import all_schemas
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.external_sort import SORT_BYTES, Entries, SpillFile
 from vss_writers.ese.files import FileSystem
-from vss_writers.ese.header import EccCounter, LogTime
+from vss_writers.ese.header_values import EccCounter, LogTime
 from vss_writers.ese.integrity import check_database
 from vss_writers.ese.layout import OBJID_CATALOG, OBJID_CATALOG_SHADOW
 from vss_writers.ese.page_operation import PageAccess

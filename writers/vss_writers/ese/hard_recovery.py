@@ -21,9 +21,9 @@ from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity, ignor
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem, directory_name, is_same_path, join_path
 from vss_writers.ese.hard_recovery_logs import HardLogs, load_hard_logs, range_problem
-from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NO_BACKUP, NOWHERE, LogPosition, LogTime
 from vss_writers.ese.layout import DatabaseState
-from vss_writers.ese.log_file import NO_BACKUP, NOWHERE
 from vss_writers.ese.log_reader import LoadedLog, list_logs
 from vss_writers.ese.page_guard import PageGuard
 from vss_writers.ese.parameters import InstanceParameters

@@ -34,9 +34,10 @@ from vss_writers.ese.database_slots import check_attachable, check_new_path, fin
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem
-from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NOWHERE, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import OBJID_LAST_SYSTEM, DatabaseState
-from vss_writers.ese.log_file import NOWHERE, LogHeader
+from vss_writers.ese.log_file import LogHeader
 from vss_writers.ese.log_preparation import StreamOwner, make_reserve_logs, report_halt, report_last_generations
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import AttachDatabase, CreateDatabase, DetachDatabase, Init2, Terminate2

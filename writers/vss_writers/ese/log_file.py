@@ -16,7 +16,7 @@ from enum import IntFlag
 from vss_writers.ese.checksum import xor32
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE
-from vss_writers.ese.header import BackupInfo, LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import NEVER, NOWHERE, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import FileType
 
 LOG_HEADER_SIZE = 4096
@@ -25,10 +25,6 @@ LOG_VERSION_MAJOR = 7
 LOG_VERSION_MINOR = 3704
 LOG_VERSION_UPDATE = 12
 """Format 7.3704.12, of the Exchange 2007 line (the exact update number of its releases is not published)."""
-
-NOWHERE = LogPosition()
-NEVER = LogTime()
-NO_BACKUP = BackupInfo()
 
 ATTACHMENTS_SIZE = 2048
 PARAMETERS_SIZE = 567

@@ -13,16 +13,9 @@ from dataclasses import dataclass, replace
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, FileSystem, join_path
-from vss_writers.ese.header import LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import NEVER, LogPosition, LogTime, Signature
 from vss_writers.ese.log_checksum import FILL_SECTOR
-from vss_writers.ese.log_file import (
-    NEVER,
-    Attachment,
-    EngineParameters,
-    LogFlag,
-    LogHeader,
-    temporary_log_name,
-)
+from vss_writers.ese.log_file import Attachment, EngineParameters, LogFlag, LogHeader, temporary_log_name
 from vss_writers.ese.log_profile import LogProfile
 from vss_writers.ese.sites import AtSite, just_do
 

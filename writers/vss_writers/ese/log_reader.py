@@ -13,7 +13,7 @@ from functools import partial
 
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, FileSystem, base_name, join_path, read_whole
-from vss_writers.ese.header import LogPosition
+from vss_writers.ese.header_values import LogPosition
 from vss_writers.ese.log_checksum import CHECKSUM_SIZE, LogScan, LogState, scan
 from vss_writers.ese.log_file import (
     LOG_HEADER_SIZE,

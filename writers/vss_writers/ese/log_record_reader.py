@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import BackupInfo, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import BackupType
 from vss_writers.ese.log_file import PARAMETERS_SIZE, EngineParameters, decode_path
 from vss_writers.ese.log_page_change import NEW_PAGE, NODE_TAIL, PAGE_BASE, ChangeFlag, PageChange

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
-from vss_writers.ese.header import BackupInfo, LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import NO_BACKUP, BackupInfo, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import BackupType
-from vss_writers.ese.log_file import NO_BACKUP, EngineParameters, encode_path
+from vss_writers.ese.log_file import EngineParameters, encode_path
 from vss_writers.ese.log_page_change import PageChange
 from vss_writers.ese.log_record_type import RecordType
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, FileSystem, join_path
-from vss_writers.ese.header import Signature
+from vss_writers.ese.header_values import Signature
 from vss_writers.ese.log_checksum import LogState
 from vss_writers.ese.log_file import LogHeader, current_log_name
 from vss_writers.ese.log_reader import LoadedLog, LogDirectory, load_log, read_log_header

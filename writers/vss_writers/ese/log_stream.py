@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, File, FileSystem, join_path
-from vss_writers.ese.header import LogPosition
+from vss_writers.ese.header_values import LogPosition
 from vss_writers.ese.log_checksum import CHECKSUM_SIZE, FILL_SECTOR, LogState, pack_checksum, shadow_of
 from vss_writers.ese.log_file import (
     LOG_HEADER_SIZE,

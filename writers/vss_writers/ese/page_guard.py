@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vss_writers.ese.files import FileSystem, read_whole
-from vss_writers.ese.header import LogPosition, Signature
+from vss_writers.ese.header_values import LogPosition, Signature
 
 _FIXED = struct.Struct("<8sIII28s8s")
 _MAGIC = b"ESEGUARD"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from vss_writers.ese.checksum import verify_page, xor32
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import BackupInfo, Signature
+from vss_writers.ese.header_values import BackupInfo, Signature
 
 _FIXED = struct.Struct("<24s28s28sII8sI")
 _OFFSET = 40

@@ -19,9 +19,9 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.external_sort import Entries, Sorter, SpillFile
 from vss_writers.ese.file_pages import FilePages
 from vss_writers.ese.files import File, FileSystem
-from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NEVER, NO_BACKUP, NOWHERE, LogTime, Signature
 from vss_writers.ese.layout import FORMAT_UPDATE_ECC, FORMAT_UPDATE_EXCHANGE_2007, DatabaseState, IndexFlag
-from vss_writers.ese.log_file import NEVER, NO_BACKUP, NOWHERE
 from vss_writers.ese.record import Item, decode_record
 from vss_writers.ese.schema import TableSchema
 from vss_writers.ese.table import Table, index_tree, table_tree

@@ -27,9 +27,10 @@ from vss_writers.ese.database_file import read_database_header
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem, join_path
-from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NOWHERE, LogTime, Signature
 from vss_writers.ese.layout import DatabaseState
-from vss_writers.ese.log_file import NOWHERE, Attachment, LogHeader
+from vss_writers.ese.log_file import Attachment, LogHeader
 from vss_writers.ese.log_preparation import StreamOwner, StreamParameters
 from vss_writers.ese.log_reader import LoadedLog, LogDirectory, list_logs
 from vss_writers.ese.log_record_type import RecordType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vss_writers.ese.header import LogPosition
+from vss_writers.ese.header_values import LogPosition
 from vss_writers.ese.log_checksum import LogState
 from vss_writers.ese.log_reader import LoadedLog
 from vss_writers.ese.redo import RedoCounts

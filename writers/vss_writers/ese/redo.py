@@ -21,9 +21,10 @@ from vss_writers.ese.checksum_batch import sealed_pages
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem, is_same_path
-from vss_writers.ese.header import DatabaseHeader, LogPosition, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NOWHERE, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import DatabaseState
-from vss_writers.ese.log_file import NOWHERE, Attachment
+from vss_writers.ese.log_file import Attachment
 from vss_writers.ese.log_page_change import PageChange
 from vss_writers.ese.log_reader import LoadedLog, position_at
 from vss_writers.ese.log_records import (

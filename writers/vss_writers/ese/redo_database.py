@@ -12,7 +12,8 @@ from vss_writers.ese.database_file import DatabaseFile, create_database_file, op
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem
-from vss_writers.ese.header import DatabaseHeader, LogPosition, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import LogPosition, Signature
 from vss_writers.ese.layout import OBJID_LAST_SYSTEM, DatabaseState
 from vss_writers.ese.page import Page
 from vss_writers.ese.page_guard import PageGuard

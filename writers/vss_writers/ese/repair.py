@@ -21,7 +21,8 @@ from vss_writers.ese.engine_event import EventSink, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.external_sort import SORT_BYTES, SpillFile
 from vss_writers.ese.files import File, FileSystem
-from vss_writers.ese.header import DatabaseHeader, LogTime, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import LogTime, Signature
 from vss_writers.ese.layout import OBJID_CATALOG, OBJID_CATALOG_SHADOW, OBJID_LAST_SYSTEM
 from vss_writers.ese.rebuild import SORT_SUFFIX, Rebuild, check_format, check_rebuildable, new_header, replace_file
 from vss_writers.ese.record import decode_record, decode_value

@@ -16,8 +16,7 @@ from typing import Any
 
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem, join_path, read_whole
-from vss_writers.ese.header import BackupInfo, LogTime, Signature
-from vss_writers.ese.log_file import NEVER, NO_BACKUP
+from vss_writers.ese.header_values import NEVER, NO_BACKUP, BackupInfo, LogTime, Signature
 
 FILE_NAME = "restore.env"
 _MAGIC = "ESE-RESTORE-1"

@@ -20,9 +20,9 @@ from vss_writers.ese.backup_record import SCOPES, record_backup
 from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import is_same_path
-from vss_writers.ese.header import BackupInfo, DatabaseHeader, LogPosition, LogTime
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NOWHERE, BackupInfo, LogPosition, LogTime
 from vss_writers.ese.layout import BackupType
-from vss_writers.ese.log_file import NOWHERE
 from vss_writers.ese.log_reader import LogDirectory, list_logs
 from vss_writers.ese.log_records import Backup2, BackupPhase
 from vss_writers.ese.truncation import OtherDatabase, SnapshotKind, TruncationPlan, plan_truncation

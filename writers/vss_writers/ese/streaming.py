@@ -20,9 +20,9 @@ from vss_writers.ese.backup_record import SCOPES, record_backup
 from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import base_name, directory_name, is_same_path, join_path
-from vss_writers.ese.header import BackupInfo, DatabaseHeader
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import NO_BACKUP, NOWHERE, BackupInfo
 from vss_writers.ese.layout import BackupType
-from vss_writers.ese.log_file import NO_BACKUP, NOWHERE
 from vss_writers.ese.log_reader import LogDirectory, list_logs
 from vss_writers.ese.log_records import Backup2, BackupPhase
 from vss_writers.ese.patch_page import PatchHeader, pack_patch, patch_name

@@ -18,7 +18,7 @@ from vss_writers.ese.database_file import DatabaseFile
 from vss_writers.ese.engine_event import EngineEvent, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import base_name, read_whole
-from vss_writers.ese.header import BackupInfo, LogTime
+from vss_writers.ese.header_values import BackupInfo, LogTime
 from vss_writers.ese.layout import HEADER_PAGES
 from vss_writers.ese.log_reader import judge_log
 from vss_writers.ese.patch_page import PatchHeader

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import LogPosition
+from vss_writers.ese.header_values import LogPosition
 from vss_writers.ese.log_records import Begin0, Commit0, Rollback
 from vss_writers.ese.page_cleaning import write_behind_if_due
 

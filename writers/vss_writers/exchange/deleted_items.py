@@ -15,7 +15,7 @@ from datetime import UTC
 
 from vss.errors import NotFoundError
 from vss.ports import NANOSECONDS
-from vss_writers.ese.header import BackupInfo
+from vss_writers.ese.header_values import BackupInfo
 from vss_writers.ese.transaction import Transaction
 from vss_writers.exchange.schema import DELETED_ITEMS, MESSAGES
 from vss_writers.exchange.storage_group import StorageGroup

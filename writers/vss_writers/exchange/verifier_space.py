@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from vss.roles.verifier import Finding
 from vss_writers.ese.errors import JetCode, JetError
-from vss_writers.ese.header import DatabaseHeader, LogPosition, Signature
+from vss_writers.ese.header import DatabaseHeader
+from vss_writers.ese.header_values import LogPosition, Signature
 from vss_writers.ese.keys import big_endian
 from vss_writers.ese.layout import PAGE_DATABASE_ROOT, PageFlag, page_offset
 from vss_writers.ese.log_page_change import PageChange

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vss_writers.ese.header import BackupInfo, EccCounter, LogPosition, LogTime, Signature
+from vss_writers.ese.header_values import BackupInfo, EccCounter, LogPosition, LogTime, Signature
 from vss_writers.ese.layout import BackupType, DatabaseState
 from vss_writers.ese.log_file import Attachment, EngineParameters
 

@@ -17,7 +17,7 @@ from vss_writers.ese.engine_event import EngineEvent, ignore_events
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.eseutil.labels import Dump
 from vss_writers.ese.files import FileSystem, directory_name, join_path
-from vss_writers.ese.header import LogTime
+from vss_writers.ese.header_values import LogTime
 from vss_writers.ese.repair import repair
 
 _COPY_BYTES = 1 << 20
