@@ -153,6 +153,7 @@ class Coordinator:
         """
         for session in self._sessions:
             if session.session_id == session_id:
+                self._obituaries.note_dead(session)
                 await session.release()
                 return
         raise NotFoundError(f"no open session has the id {session_id}")

@@ -71,7 +71,7 @@ class SnapshotSetCreation:
         self.providers = ProviderSet(ports, caller, snapshot_set_id)
         self._writable: dict[str, FileSystem] = {}
         self.is_created = False
-        self._is_aborted = False
+        self._undoing: asyncio.Task[None] | None = None
         self.failure: VssError | None = None  # what the first phase that failed ended with
         self._ports = ports
         self._caller = caller
@@ -134,20 +134,24 @@ class SnapshotSetCreation:
 
     @passes("coord.abort")
     async def abort(self, participants: Sequence[Participant], cause: BaseException | None = None) -> None:
-        """Undo the set at every provider and tell the writers. The second call does nothing.
+        """Undo the set at every provider and tell the writers. A second call waits until the first has done so.
 
         Without a ``cause`` the session is being released: then what failed meanwhile is told, if anything did.
         """
-        if self._is_aborted or self.is_created:
+        if self.is_created:
             return
-        self._is_aborted = True
-        self._writable.clear()
+        if self._undoing is None:
+            self._writable.clear()
+            self._undoing = asyncio.get_running_loop().create_task(self._undo(participants, cause))
+        await to_the_end(self._undoing)
+
+    async def _undo(self, participants: Sequence[Participant], cause: BaseException | None) -> None:
         try:
-            await to_the_end(self._undo(participants, cause))
+            await self._undo_all(participants, cause)
         finally:
             self._tell_aborted(cause or self.failure or NotFoundError("the session was released"))
 
-    async def _undo(self, participants: Sequence[Participant], cause: BaseException | None) -> None:
+    async def _undo_all(self, participants: Sequence[Participant], cause: BaseException | None) -> None:
         if self._hold is not None:  # open only when whoever held the writes died with them held
             await self._hold.let_go()
         if self._freeze is not None:

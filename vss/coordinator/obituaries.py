@@ -37,7 +37,9 @@ class Obituaries:
         if requestor is None:
             return
 
-        def died(_: asyncio.Task[Any]) -> None:
+        def died(requestor: asyncio.Task[Any]) -> None:
+            if not requestor.done():
+                session.call_under_way.forget(requestor)
             self._watched.pop(id(session), None)
             self._releasing[id(session)] = asyncio.get_running_loop().create_task(self._release(session))
 
@@ -56,6 +58,11 @@ class Obituaries:
         for task, died in [watch for watch in self._watched.values() if watch[0] is requestor]:
             task.remove_done_callback(died)
             died(task)
+
+    def note_dead(self, session: SessionCore) -> None:
+        """The requestor of ``session`` is dead, whether or not its task could tell."""
+        if id(session) in self._watched:
+            session.call_under_way.forget(self._watched[id(session)][0])
 
     async def _release(self, session: SessionCore) -> None:
         try:

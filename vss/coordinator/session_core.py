@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from vss.coordinator.call_under_way import CallUnderWay
 from vss.coordinator.calls import Call, Caller
 from vss.coordinator.components_editor import rebind_writer, replace_writer
 from vss.coordinator.contexts import SnapshotAttributes, SnapshotContext
@@ -69,6 +70,7 @@ class SessionCore:
         self._snapshot_ids: list[Guid] = []
         self._is_released = False
         self._is_restore = False
+        self.call_under_way = CallUnderWay()
         self._waiting: WaitingBackup | None = None  # another session's backup that this one completes
 
     # -- shared with writers (DocumentAccess) ----------------------------------------------------------------------------------
@@ -156,12 +158,13 @@ class SessionCore:
     async def _long_call(self, call: SessionCall) -> AsyncIterator[None]:
         """Check that the call is legal; keep others out while it runs; record how it ended."""
         self._machine.call(call)
-        try:
-            yield
-        except BaseException:
-            self._machine.fail(call)
-            raise
-        self._machine.done(call)
+        with self.call_under_way.by_this_task():
+            try:
+                yield
+            except BaseException:
+                self._machine.fail(call)
+                raise
+            self._machine.done(call)
 
     def _selected_participants(self) -> list[Participant]:
         """The writers that get the session's events: all, or in component mode those with a component in the document."""
@@ -283,14 +286,16 @@ class SessionCore:
 
     @passes("coord.release_session")
     async def release(self) -> None:
-        """End the session whatever state it is in: undo an unfinished set, delete auto-release shadow copies, free the
-        creation lock, send BackupShutdown to every writer that took part ("Handling BackupShutdown events"). The second call
-        does nothing. Whoever is cancelled while it releases is so when all that is done: nobody would come back for it."""
+        """End the session whatever state it is in: end the call that is under way, undo an unfinished set, delete auto-release
+        shadow copies, free the creation lock, send BackupShutdown to every writer that took part ("Handling BackupShutdown
+        events"). The second call does nothing. Whoever is cancelled while it releases is so when all that is done: nobody would
+        come back for it."""
         if self._is_released:
             return
         self._is_released = True
         try:
             try:
+                await self._surely(self.call_under_way.end(self._limits.abort_s))
                 await self._undo_unfinished()
             finally:
                 try:

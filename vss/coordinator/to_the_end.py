@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Do ``work`` in a task of its own, to its end, and return its result.
+async def to_the_end(work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T:
+    """Do ``work`` in a task of its own, to its end, and return its result; it may have one already.
 
     Raises:
         asyncio.CancelledError: the caller was cancelled meanwhile; what ``work`` raised is its cause.
     """
-    task = asyncio.get_running_loop().create_task(work)
+    task = work if isinstance(work, asyncio.Task) else asyncio.get_running_loop().create_task(work)
     cancellation: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -253,10 +253,7 @@ class _ScenarioRun:
         assert self._loop is not None
         self._observation.power_failed()
         self._note(step, began, self._media.cut_power(step.survivors, self._workloads) or None)
-        current = asyncio.current_task()
-        for task in self._loop.tasks():
-            if task is not current:
-                self._loop.kill(task)
+        self._loop.kill_all_but(asyncio.current_task())
         raise _PowerLost
 
     def _emit(self, event: Event) -> None:
@@ -278,10 +275,13 @@ class _ScenarioRun:
         for step_under_way, began in list(self._under_way.values()):
             self._note(step_under_way, began, told or None, error=KILLED, message="power failed", exit_code=ExitCode.UNEXPECTED)
         self._is_off = True
-        current = asyncio.current_task()
-        for task in self._loop.tasks():
-            if task not in (current, self._main):
-                self._loop.kill(task)
+        self._loop.kill_all_but(asyncio.current_task(), self._main)
+        self._loop.call_soon(self._go_dark)  # the task that visits runs to its next wait before it stops, too
+
+    def _go_dark(self) -> None:
+        assert self._loop is not None
+        assert self._main is not None
+        self._loop.kill_all_but(self._main)
         self._main.cancel()
 
     async def _steady_state(self, lab: Lab) -> None:

@@ -155,6 +155,12 @@ class StepLoop(BaseLoop):
             self.kill(task)
         return victims
 
+    def kill_all_but(self, *survivors: asyncio.Task[Any] | None) -> None:
+        """Kill every task that is not named, as when power fails."""
+        for task in self.tasks():
+            if task not in survivors:
+                self.kill(task)
+
     @property
     def has_killed(self) -> bool:
         """Whether any task is dead and not yet let go."""
