@@ -131,6 +131,24 @@ def test_a_call_that_died_unnoticed_is_waited_for_no_longer_than_an_abort_may_ta
     assert any(isinstance(each, SessionReleased) for each in play(story))
 
 
+def test_a_release_that_is_cancelled_at_once_ends_the_set_all_the_same() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await build(ports)
+        session = scene.coordinator.open_session()
+        await scene.prepare(session)
+        release = asyncio.create_task(session.release())
+        await asyncio.sleep(0)
+        release.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await release
+        assert scene.calls[-1] == "A.on_backup_shutdown"
+        scene.assert_nothing_left()
+        await scene.coordinator.close()
+
+    ends = [type(each).__name__ for each in play(story) if isinstance(each, SnapshotSetAborted | SessionReleased)]
+    assert ends == ["SnapshotSetAborted", "SessionReleased"]
+
+
 def test_a_caller_that_is_cancelled_while_its_session_is_released_is_cancelled() -> None:
     async def story(ports: Ports) -> None:
         scene = await build(ports, on_freeze=5.0, on_abort=2.0)

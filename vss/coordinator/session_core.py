@@ -295,8 +295,7 @@ class SessionCore:
         self._is_released = True
         try:
             try:
-                await self._surely(self.call_under_way.end(self._limits.abort_s))
-                await self._undo_unfinished()
+                await self._surely(self._end_work())
             finally:
                 try:
                     await self._surely(self._shut_writers_down())
@@ -342,6 +341,10 @@ class SessionCore:
             if is_chosen and component.flags & flag:
                 return int(SnapshotAttributes.AUTORECOVER)
         return 0
+
+    async def _end_work(self) -> None:
+        await self.call_under_way.end(self._limits.abort_s)
+        await self._undo_unfinished()
 
     async def _undo_unfinished(self) -> None:
         if self._creation is not None:
