@@ -95,7 +95,7 @@ def test_the_records_of_a_log_bear_their_positions() -> None:
         log = await load_log(files, CURRENT, may_be_torn=False)
 
         assert [position for position, _ in log.records] == positions
-        assert [offset_of(position) for position in positions] == [offset for offset, _ in log.entries]
+        assert [offset_of(position) for position in positions] == log.offsets
 
     asyncio.run(main())
 

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import struct
 from enum import IntFlag
-from typing import NamedTuple
+
+import msgspec
 
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.page_operation import (
@@ -59,7 +60,7 @@ _NODE_FLAGS = int(ChangeFlag.NODE_FLAGS)
 assert PAGE_BASE.size == 32, f"page base has {PAGE_BASE.size} bytes, not 32"
 
 
-class PageChange(NamedTuple):
+class PageChange(msgspec.Struct, frozen=True, gc=False):
     """One operation on one page of database ``dbid``, with the page's dbtime before and after it.
 
     ``objid`` is the page's tree, for people who read the log.

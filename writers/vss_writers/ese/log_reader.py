@@ -8,6 +8,7 @@ Sources: published engine, log.cxx (names, order at roll-over), logread_legacy.c
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,7 +23,7 @@ from vss_writers.ese.log_file import (
     temporary_log_name,
 )
 from vss_writers.ese.log_profile import LogProfile, generation_of, profile_of
-from vss_writers.ese.log_record_reader import unpack_record
+from vss_writers.ese.log_record_reader import READERS, cut_off
 from vss_writers.ese.log_record_type import RecordType
 from vss_writers.ese.log_records import End, LogRecord
 from vss_writers.ese.sites import AtSite, just_do
@@ -38,7 +39,8 @@ class LoadedLog:
         scan: how far it can be believed.
         data_end: offset behind the last complete record.
         is_closed: whether an End record closes the generation.
-        entries: its records with their offsets in the file, padding and checksums left out.
+        contents: its records, padding and checksums left out.
+        offsets: where in the file each of them begins; apart from them, so that no object is made for each.
     """
 
     path: str
@@ -46,13 +48,14 @@ class LoadedLog:
     scan: LogScan
     data_end: int
     is_closed: bool
-    entries: list[tuple[int, LogRecord]]
+    contents: list[LogRecord]
+    offsets: list[int]
 
     @property
     def records(self) -> list[tuple[LogPosition, LogRecord]]:
         """The records with their positions."""
         generation = self.header.generation
-        return [(position_at(generation, offset), record) for offset, record in self.entries]
+        return [(position_at(generation, offset), record) for offset, record in zip(self.offsets, self.contents, strict=True)]
 
     @property
     def end_position(self) -> LogPosition:
@@ -176,18 +179,19 @@ def judge_log(data: bytes, path: str, *, may_be_torn: bool) -> LoadedLog:
     if verdict.state is LogState.DAMAGED or (verdict.state is LogState.TORN and not may_be_torn):
         detail = f"records are {verdict.state.value}, good up to {position_at(header.generation, verdict.valid_end)}"
         raise JetError(JetCode.LogFileCorrupt, detail, path=path, offset=verdict.bad_offset)
-    entries, data_end = _entries(verdict, path)
-    is_closed = bool(entries) and isinstance(entries[-1][1], End)
+    contents, offsets, data_end = _read(verdict, path)
+    is_closed = bool(contents) and isinstance(contents[-1], End)
     if verdict.state is LogState.WHOLE:
         data_end = verdict.valid_end
     elif verdict.last_checksum:
         data_end = max(data_end, verdict.last_checksum + CHECKSUM_SIZE)
-    return LoadedLog(path, header, verdict, data_end, is_closed, entries)
+    return LoadedLog(path, header, verdict, data_end, is_closed, contents, offsets)
 
 
-def _entries(verdict: LogScan, path: str) -> tuple[list[tuple[int, LogRecord]], int]:
-    """Return every record with its offset, and the end of the last; stop at one that a torn tail cuts off."""
-    entries: list[tuple[int, LogRecord]] = []
+def _read(verdict: LogScan, path: str) -> tuple[list[LogRecord], list[int], int]:
+    """Return every record, their offsets, and the end of the last; stop at one that a torn tail cuts off."""
+    contents: list[LogRecord] = []
+    offsets: list[int] = []
     data_end = LOG_HEADER_SIZE
     last_kind = _NOP
     data, offset, valid_end = verdict.data, LOG_HEADER_SIZE, verdict.valid_end
@@ -200,7 +204,10 @@ def _entries(verdict: LogScan, path: str) -> tuple[list[tuple[int, LogRecord]], 
             offset += 1
             continue
         try:
-            record, end = unpack_record(data, offset)
+            try:
+                record, end = READERS[kind](data, offset)
+            except (struct.error, ValueError) as error:
+                raise cut_off(data, offset) from error
             if end > valid_end and kind != _NOP2:
                 raise JetError(JetCode.LogFileCorrupt, "last record runs over the end of the data", offset=offset)
         except JetError as error:
@@ -210,10 +217,11 @@ def _entries(verdict: LogScan, path: str) -> tuple[list[tuple[int, LogRecord]], 
         if kind != _NOP2:
             if last_kind == _END:
                 raise JetError(JetCode.LogFileCorrupt, "records follow the end of the generation", path=path, offset=offset)
-            entries.append((offset, record))
+            contents.append(record)
+            offsets.append(offset)
             data_end, last_kind = end, kind
         offset = end
-    return entries, data_end
+    return contents, offsets, data_end
 
 
 # Plain integers: every record of a log is compared with them.

@@ -56,18 +56,22 @@ def unpack_record(data: bytes, offset: int) -> tuple[LogRecord, int]:
     Raises:
         JetError: ``LogFileCorrupt`` for an unknown type or a record that runs over the data.
     """
-    reader = _READER_BY_NUMBER[data[offset]]
-    if reader is None:
-        raise JetError(JetCode.LogFileCorrupt, f"unknown record type {data[offset]}", offset=offset)
     try:
-        record, end = reader(data, offset)
+        record, end = READERS[data[offset]](data, offset)
     except (struct.error, ValueError) as error:
-        raise JetError(
-            JetCode.LogFileCorrupt, f"record of type {data[offset]} is cut off or malformed", offset=offset
-        ) from error
+        raise cut_off(data, offset) from error
     if end > len(data):
-        raise JetError(JetCode.LogFileCorrupt, f"record of type {data[offset]} is cut off", offset=offset)
+        raise cut_off(data, offset)
     return record, end
+
+
+def cut_off(data: bytes, offset: int) -> JetError:
+    """The error of a record whose reader failed or left the data."""
+    return JetError(JetCode.LogFileCorrupt, f"record of type {data[offset]} is cut off or malformed", offset=offset)
+
+
+def _read_unknown(data: bytes, offset: int) -> tuple[LogRecord, int]:
+    raise JetError(JetCode.LogFileCorrupt, f"unknown record type {data[offset]}", offset=offset)
 
 
 def _read_nop(data: bytes, offset: int) -> tuple[LogRecord, int]:
@@ -157,8 +161,8 @@ def _read_backup(data: bytes, offset: int) -> tuple[LogRecord, int]:
 
 def _read_new_page(data: bytes, offset: int) -> tuple[LogRecord, int]:
     _, session, dbid, number, objid, dbtime, before, flags, transaction = NEW_PAGE.unpack_from(data, offset)
-    operation = _new(Format, (number, objid, flags))
-    change = _new(PageChange, (operation, dbid, dbtime, before, session, transaction, objid, ChangeFlag.NONE))
+    operation = Format(number, objid, flags)
+    change = PageChange(operation, dbid, dbtime, before, session, transaction, objid, ChangeFlag.NONE)
     return change, offset + NEW_PAGE.size
 
 
@@ -173,9 +177,6 @@ _MERGE2, _SCRUB, _DELETE = int(RecordType.MERGE2), int(RecordType.SCRUB), int(Re
 _SET_EXTERNAL_HEADER = int(RecordType.SET_EXTERNAL_HEADER)
 _NODE_FLAGS = int(ChangeFlag.NODE_FLAGS)
 
-_new = tuple.__new__
-"""Makes a named tuple without the call of its own ``__new__``, which costs as much as the rest of reading a record."""
-
 
 def _read_insert(data: bytes, offset: int) -> tuple[LogRecord, int]:
     """Nearly every record of a log is one of these."""
@@ -185,9 +186,9 @@ def _read_insert(data: bytes, offset: int) -> tuple[LogRecord, int]:
     start = offset + _INSERT.size
     key_end = start + key_size
     end = key_end + size
-    operation = _new(InsertNode, (number, line, prefix, data[start:key_end], data[key_end:end], flags & 3))
+    operation = InsertNode(number, line, prefix, data[start:key_end], data[key_end:end], flags & 3)
     kept = _CHANGE_FLAGS[flags & _KEPT_FLAGS]
-    return _new(PageChange, (operation, dbid, dbtime, before, session, transaction, objid, kept)), end
+    return PageChange(operation, dbid, dbtime, before, session, transaction, objid, kept), end
 
 
 def _read_page_change(data: bytes, offset: int) -> tuple[LogRecord, int]:
@@ -200,7 +201,7 @@ def _read_page_change(data: bytes, offset: int) -> tuple[LogRecord, int]:
         objid = NODE_TAIL.unpack_from(data, offset + PAGE_BASE.size)[2]
         operation, end = _read_node_body(kind, number, line, flags, data, offset + _NODE_SIZE)
     kept = _CHANGE_FLAGS[flags & _KEPT_FLAGS]
-    return _new(PageChange, (operation, dbid, dbtime, before, session, transaction, objid, kept)), end
+    return PageChange(operation, dbid, dbtime, before, session, transaction, objid, kept), end
 
 
 _KEPT_FLAGS = int(ChangeFlag.UNIQUE | ChangeFlag.SPACE)
@@ -235,7 +236,7 @@ def _read_node_body(kind: int, number: int, line: int, flags: int, data: bytes, 
     return ReplaceNode(number, line, data[start : start + size], node_flags), start + size
 
 
-_READERS: dict[int, Callable[[bytes, int], tuple[LogRecord, int]]] = {
+_READER_OF: dict[int, Callable[[bytes, int], tuple[LogRecord, int]]] = {
     RecordType.NOP: _read_nop,
     RecordType.END: _read_end,
     RecordType.ROLLBACK: _read_rollback,
@@ -262,4 +263,5 @@ _READERS: dict[int, Callable[[bytes, int], tuple[LogRecord, int]]] = {
     RecordType.NOP2: _read_flush_check,
     RecordType.NEW_PAGE: _read_new_page,
 }
-_READER_BY_NUMBER = tuple(_READERS.get(number) for number in range(256))
+READERS = tuple(_READER_OF.get(number, _read_unknown) for number in range(256))
+"""What reads a record, by its first byte; raises ``struct.error`` or ``ValueError`` for one that is cut off or malformed."""

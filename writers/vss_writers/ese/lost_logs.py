@@ -147,5 +147,5 @@ def refuse_unusable_stream(last: LoadedLog, parameters: InstanceParameters) -> N
 
 def ends_cleanly(last: LoadedLog) -> bool:
     """Whether the instance, or its recovery, came to its end with every database detached."""
-    newest = next((record for _, record in reversed(last.entries) if not isinstance(record, End)), None)
+    newest = next((record for record in reversed(last.contents) if not isinstance(record, End)), None)
     return isinstance(newest, Terminate2)

@@ -2,18 +2,21 @@
 
 Everything that alters a page goes through here, so that the log can write every change down and recovery can repeat it:
 the same operations on the same image give the same bytes. Trees and tables reach pages through ``PageAccess`` only.
-Operations are named tuples because replaying a log makes one for every record.
+Replaying a log makes an operation for every record: hence structures that the collector need not look at, as they cannot be
+part of a cycle.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from vss_writers.ese.page import Page
 
 
-class Format(NamedTuple):
+class Format(msgspec.Struct, frozen=True, gc=False):
     """Make the page an empty one of tree ``objid``."""
 
     page_number: int
@@ -21,7 +24,7 @@ class Format(NamedTuple):
     flags: int
 
 
-class InsertNode(NamedTuple):
+class InsertNode(msgspec.Struct, frozen=True, gc=False):
     """Insert an entry before ``line``; its key is ``prefix_count`` bytes of the page's shared prefix and ``suffix``."""
 
     page_number: int
@@ -32,7 +35,7 @@ class InsertNode(NamedTuple):
     flags: int = 0
 
 
-class ReplaceNode(NamedTuple):
+class ReplaceNode(msgspec.Struct, frozen=True, gc=False):
     """Replace the data of entry ``line``, and its flags unless None."""
 
     page_number: int
@@ -41,21 +44,21 @@ class ReplaceNode(NamedTuple):
     flags: int | None = None
 
 
-class DeleteNode(NamedTuple):
+class DeleteNode(msgspec.Struct, frozen=True, gc=False):
     """Remove entry ``line``."""
 
     page_number: int
     line: int
 
 
-class SetExternalHeader(NamedTuple):
+class SetExternalHeader(msgspec.Struct, frozen=True, gc=False):
     """Replace tag 0."""
 
     page_number: int
     data: bytes
 
 
-class SetLinks(NamedTuple):
+class SetLinks(msgspec.Struct, frozen=True, gc=False):
     """Set both sibling links."""
 
     page_number: int
@@ -63,14 +66,14 @@ class SetLinks(NamedTuple):
     next: int
 
 
-class SetFlags(NamedTuple):
+class SetFlags(msgspec.Struct, frozen=True, gc=False):
     """Set the page flags."""
 
     page_number: int
     flags: int
 
 
-class Image(NamedTuple):
+class Image(msgspec.Struct, frozen=True, gc=False):
     """Replace the whole page; the page's dbtime is assigned afterwards as for every operation."""
 
     page_number: int
@@ -84,8 +87,7 @@ def apply(page: Page, operation: PageOperation) -> None:
     """Change ``page`` as ``operation`` says. Pure and deterministic; dbtime is the caller's business."""
     assert page.page_number == operation.page_number, f"operation for page {operation.page_number} on page {page.page_number}"
     if type(operation) is InsertNode:  # nearly every operation is one, and finding that out by its pattern costs as much again
-        _, line, prefix_count, suffix, data, flags = operation
-        page.insert_node(line, prefix_count, suffix, data, flags)
+        page.insert_node(operation.line, operation.prefix_count, operation.suffix, operation.data, operation.flags)
         return
     match operation:
         case ReplaceNode(_, line, data, new_flags):

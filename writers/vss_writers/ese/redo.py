@@ -75,8 +75,10 @@ class Redo:
         self._on_event = on_event
         self._known: dict[Signature, RedoDatabase] = {}
         self._by_dbid: dict[int, RedoDatabase] = {}
-        self._pending: list[tuple[int, int, PageChange | ExtendDatabase]] | None = None
-        """Changes of the open transaction with generation and offset in it; None where none is open."""
+        self._pending: list[PageChange | ExtendDatabase] | None = None
+        """Changes of the open transaction; None where none is open."""
+        self._places: list[int] = []
+        """Where their records are: generation and offset in one number, because a tuple for each would cost as much as it."""
         self.counts = RedoCounts()
 
     # -- records ---------------------------------------------------------------------------------------------------------------
@@ -94,8 +96,8 @@ class Redo:
         Raises:
             JetError: ``DbTimeTooOld``, ``DbTimeTooNew`` (event 516); ``ReadVerifyFailure``; what reading or writing raises.
         """
-        generation = log.header.generation
-        for offset, record in log.entries:
+        place = log.header.generation << _OFFSET_BITS
+        for offset, record in zip(log.offsets, log.contents, strict=True):
             # Page changes are nearly all there is, so they are told from the rest first.
             if type(record) is PageChange:
                 database = self._by_dbid.get(record.dbid)
@@ -108,15 +110,16 @@ class Redo:
                 if self._pending is None:
                     self._skip_rest_of_transaction()
                 else:
-                    self._pending.append((generation, offset, record))
+                    self._pending.append(record)
+                    self._places.append(place + offset)
             else:
-                await self._record(generation, offset, record)
+                await self._record(place + offset, record)
 
-    async def _record(self, generation: int, offset: int, record: LogRecord) -> None:
+    async def _record(self, place: int, record: LogRecord) -> None:
         match record:
             case Begin0():
                 self._drop_open_transaction()
-                self._pending = []
+                self._pending, self._places = [], []
             case Commit0():
                 await self._commit()
             case ExtendDatabase():
@@ -124,11 +127,12 @@ class Redo:
                 if self._pending is None:
                     self._skip_rest_of_transaction()
                 else:
-                    self._pending.append((generation, offset, record))
+                    self._pending.append(record)
+                    self._places.append(place)
             case Rollback() | RecoveryUndo2():
                 self._drop_open_transaction()
             case CreateDatabase() | AttachDatabase() | DetachDatabase():
-                await self._attachment(position_at(generation, offset), record)
+                await self._attachment(_position_of(place), record)
             case _:
                 pass
 
@@ -203,7 +207,7 @@ class Redo:
             return
         counts, cache_pages = self.counts, self._scope.cache_pages
         counts.transactions_redone += 1
-        for generation, offset, record in pending:
+        for place, record in zip(self._places, pending, strict=True):
             if isinstance(record, ExtendDatabase):
                 self._grow(record)
                 continue
@@ -212,7 +216,9 @@ class Redo:
                 counts.records_skipped += 1
                 continue
             operation, pages = record.operation, database.pages
-            page = pages.get(operation.page_number)
+            number = operation.page_number
+            page = pages.get(number)
+            is_first = page is None
             if page is None:
                 page = await self._read(database, record)
             dbtime = page.dbtime
@@ -220,13 +226,14 @@ class Redo:
                 counts.records_skipped += 1
                 continue
             if dbtime != record.dbtime_before:
-                raise self._wrong_dbtime(database, position_at(generation, offset), record, dbtime)
+                raise self._wrong_dbtime(database, _position_of(place), record, dbtime)
             apply(page, operation)
             page.dbtime = record.dbtime
-            pages[operation.page_number] = page
             counts.records_redone += 1
-            if len(pages) > cache_pages:
-                await self.flush(database)
+            if is_first:
+                pages[number] = page
+                if len(pages) > cache_pages:
+                    await self.flush(database)
 
     def _drop_open_transaction(self) -> None:
         if self._pending:
@@ -361,4 +368,9 @@ class Redo:
         return database
 
 
+def _position_of(place: int) -> LogPosition:
+    return position_at(place >> _OFFSET_BITS, place & (1 << _OFFSET_BITS) - 1)
+
+
+_OFFSET_BITS = 32
 _WRITE_BATCH = 256
