@@ -463,7 +463,8 @@ def test_a_backup_complete_without_answer_and_a_shutdown_that_fails() -> None:
 600 WriterStatusGathered session_id=#1 after=completed is_meaningful=True failed=('A',)
 600 WriterCalled writer=A step=BackupShutdown session_id=#1
 600 ApplicationLogged source=VSS event_id=12366
-600 WriterVetoed writer=A step=BackupShutdown state=FAILED_AT_BACKUPSHUTDOWN hresult=VSS_E_WRITER_NOT_RESPONDING session_id=#1
+600 WriterVetoed writer=A step=BackupShutdown state=FAILED_AT_BACKUPSHUTDOWN \
+hresult=VSS_E_WRITERERROR_NONRETRYABLE session_id=#1
 600 ApplicationLogged source=VSS event_id=8229
 600 WriterCalled writer=B step=BackupShutdown session_id=#1
 600 WriterAnswered writer=B step=BackupShutdown state=STABLE session_id=#1

@@ -80,7 +80,7 @@ def test_a_writer_that_was_started_anew_gets_nothing_of_the_old_session_and_coun
 
     play(story, has_gone=True)
 
-    assert found["A"] == (WriterState.FAILED_AT_BACKUP_COMPLETE, HResult.VSS_E_WRITERERROR_NONRETRYABLE)
+    assert found["A"] == (WriterState.FAILED_AT_BACKUP_COMPLETE, HResult.VSS_E_WRITER_NOT_RESPONDING)
 
 
 def test_metadata_that_no_document_can_hold_leave_its_writer_out_and_the_others_in() -> None:

@@ -245,22 +245,21 @@ class Participant:
         )
 
     def _finish_failed(self, event: WriterEvent, code: HResult, message: str) -> None:
-        self._tell_failed(event, self._machine.finish(False), code, message)
+        self._tell_failed(event, self._machine.finish(False), _whole_failure(code), message)
 
     def _tell_failed(self, event: WriterEvent, state: WriterState, code: HResult, message: str) -> None:
-        is_whole = code in WRITER_FAILURES and code not in _GOES_ON  # a writer that failed at the step did no part of it
-        self._fail(code if is_whole else HResult.VSS_E_WRITERERROR_NONRETRYABLE, message)
+        self._fail(code, message)
         self._ports.emit(
             WriterVetoed(
                 writer=self.writer.name,
                 step=event.value,
                 state=state.name,
-                hresult=self.failure.name,
+                hresult=code.name,
                 message=message,
                 session_id=self._session_text,
             )
         )
-        self._caller.log.write(8229, f"writer '{self.writer.name}' in {event.value}: {self.failure}, {message}")
+        self._caller.log.write(8229, f"writer '{self.writer.name}' in {event.value}: {code}, {message}")
 
     def _fail(self, code: HResult, message: str) -> None:
         if not self.has_failed:  # the first cause stays; what follows must not replace it
@@ -292,13 +291,14 @@ class Participant:
             return
         error = outcome.error
         code = error.hresult if isinstance(error, VssError) else HResult.VSS_E_WRITERERROR_NONRETRYABLE
-        self._finish_failed(event, code, str(error))
+        self._tell_failed(event, self._machine.finish(False), _without_answer(code), str(error))
 
     def _take_lost_answer(self, event: WriterEvent, outcome: Outcome) -> None:
         """The writer did its work, and then it, or its answer, was lost: nobody can know that it did."""
         error = outcome.error
+        message = f"no answer to {event.value}" if outcome.is_timeout else str(error)
         code = error.hresult if isinstance(error, VssError) else HResult.VSS_E_WRITER_NOT_RESPONDING
-        self._tell_failed(event, self.state, code, f"no answer to {event.value}" if outcome.is_timeout else str(error))
+        self._tell_failed(event, self.state, _without_answer(code), message)
 
     # -- the writer's own time between freeze and thaw -------------------------------------------------------------------------
 
@@ -383,3 +383,14 @@ class Participant:
         self._is_closed = True
         self._stop_timer()
         self.free_slot()
+
+
+def _without_answer(code: HResult) -> HResult:
+    """What counts when no answer came: that the writer does not respond is for the service to say, not for a writer."""
+    return code if code is HResult.VSS_E_WRITER_NOT_RESPONDING else _whole_failure(code)
+
+
+def _whole_failure(code: HResult) -> HResult:
+    """What counts when a writer failed at a step: it then did no part of it."""
+    is_whole = code in WRITER_FAILURES and code not in _GOES_ON
+    return code if is_whole else HResult.VSS_E_WRITERERROR_NONRETRYABLE
