@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -152,3 +153,17 @@ def test_without_being_told_the_context_is_a_backup() -> None:
     play(story, writers=[writer])
     expected = (SnapshotContext.BACKUP, ApplicationLevel.FRONT_END, ("D:",), False, False)
     assert writer.told["on_freeze"] == expected
+
+
+@pytest.mark.parametrize("has_set", [True, False])
+def test_a_writer_whose_prepare_for_backup_was_given_up_gets_no_abort(has_set: bool) -> None:
+    async def story(scene: Scene) -> None:
+        async with scene.coordinator.open_session() as session:
+            call = asyncio.create_task(scene.prepare(session) if has_set else prepare(scene, session))
+            await asyncio.sleep(1.0)
+            call.cancel()
+            await asyncio.wait([call])
+            await session.abort_backup()
+        assert of(scene.calls, "A.on_abort", "A.on_backup_shutdown") == ["A.on_backup_shutdown"]
+
+    play(story, writers=[StubWriter("A", behaviour={"on_prepare_backup": 5.0})])

@@ -357,6 +357,7 @@ class Session(SnapshotCalls, HandoverCalls, RestoreCalls):
         self._machine.call(SessionCall.ABORT_BACKUP)
         await self._undo_unfinished()
         for participant in self._selected_participants():
+            participant.interrupt()  # a PrepareForBackup that was given up has failed; with a set that is settled by now
             if participant.takes_abort:
                 await participant.abort("aborted by the requestor")
         self._coordinator.creation_ended(self)
