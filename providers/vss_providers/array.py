@@ -43,8 +43,9 @@ from vss.roles.volume import FileSystem, Volume
 from vss.volumes.block_volume import BlockVolume
 from vss.volumes.extent_file_system import ExtentFileSystem
 from vss_providers.luns import Lun, SimulatedArray
-from vss_providers.snapshot_set import Stage, as_provider_error
-from vss_providers.transport import ArraySet, ImportResult, LunCopy, TransportableSet, require_stage
+from vss_providers.snapshot_set import as_provider_error
+from vss_providers.stages import Stage, require_stage
+from vss_providers.transport import ArraySet, ImportResult, LunCopy, TransportableSet
 
 PROVIDER_ID = Guid("3f5b1c1d-92d4-4a6e-8f0a-7d1b5a6e4c03")
 

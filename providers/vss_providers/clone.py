@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vss.errors import (
-    ProviderError,
     ProviderVetoError,
     VolumeError,
     VolumeNotSupportedError,
@@ -34,7 +33,8 @@ from vss.roles.volume import Volume
 from vss.volumes.block_volume import BlockVolume
 from vss_providers.finished_clones import Clone, CloneSet, FinishedClones
 from vss_providers.mirror import CloneDevice
-from vss_providers.snapshot_set import Stage, as_provider_error
+from vss_providers.snapshot_set import as_provider_error
+from vss_providers.stages import Stage, require_stage
 
 PROVIDER_ID = Guid("b1d06b5e-5a0d-4c1b-8a63-0f3e5f1b9c02")
 
@@ -73,7 +73,7 @@ class CloneProvider(FinishedClones):
             )
         if self._set is None:
             self._set = CloneSet(snapshot_set_id)
-        current = self._current(snapshot_set_id, Stage.PREPARING, "BeginPrepareSnapshot")
+        current = require_stage(self._set, snapshot_set_id, Stage.PREPARING, "BeginPrepareSnapshot")
         if any(clone.mirror.volume is volume for clone in current.clones.values()):
             raise ProviderVetoError(f"shadow copy set {snapshot_set_id}: volume {volume.name} is in the set already")
         self._count += 1
@@ -91,7 +91,7 @@ class CloneProvider(FinishedClones):
             InsufficientStorageError: no room for a mirror.
             ProviderVetoError: out of order, aborted meanwhile, or a device failed.
         """
-        current = self._current(snapshot_set_id, Stage.PREPARING, "EndPrepareSnapshots")
+        current = require_stage(self._set, snapshot_set_id, Stage.PREPARING, "EndPrepareSnapshots")
         for snapshot_id, clone in current.clones.items():
             await self._synchronise(clone.mirror, snapshot_id, lambda: self._require_not_aborted(current))
         current.stage = Stage.PREPARED
@@ -107,7 +107,7 @@ class CloneProvider(FinishedClones):
             ProviderVetoError: at the speed seen so far that, and so what will be left with writes held, takes longer than the
                 window; or out of order, or a device failed.
         """
-        current = self._current(snapshot_set_id, Stage.PREPARED, "PreCommitSnapshots")
+        current = require_stage(self._set, snapshot_set_id, Stage.PREPARED, "PreCommitSnapshots")
         left = sum(clone.mirror.dirty_bytes for clone in current.clones.values())
         seconds = left * self._seconds_per_byte
         if seconds > HOLD_WINDOW_S:
@@ -121,7 +121,7 @@ class CloneProvider(FinishedClones):
 
     async def commit_snapshots(self, snapshot_set_id: Guid) -> None:
         """Copy the rest and split the mirrors. Only the copying takes time, and it must fit the window."""
-        current = self._current(snapshot_set_id, Stage.PRECOMMITTED, "CommitSnapshots")
+        current = require_stage(self._set, snapshot_set_id, Stage.PRECOMMITTED, "CommitSnapshots")
         await self._catch_up(current)
         late = [clone.mirror.volume.name for clone in current.clones.values() if clone.mirror.dirty_bytes]
         if late:
@@ -150,15 +150,15 @@ class CloneProvider(FinishedClones):
 
     async def post_commit_snapshots(self, snapshot_set_id: Guid, snapshot_count: int) -> None:
         """Nothing is left to clean up."""
-        self._current(snapshot_set_id, Stage.COMMITTED, "PostCommitSnapshots").stage = Stage.POSTCOMMITTED
+        require_stage(self._set, snapshot_set_id, Stage.COMMITTED, "PostCommitSnapshots").stage = Stage.POSTCOMMITTED
 
     async def pre_final_commit_snapshots(self, snapshot_set_id: Guid) -> None:
         """Let ``open_snapshot`` hand out file systems that can be written."""
-        self._current(snapshot_set_id, Stage.POSTCOMMITTED, "PreFinalCommitSnapshots").stage = Stage.WRITABLE
+        require_stage(self._set, snapshot_set_id, Stage.POSTCOMMITTED, "PreFinalCommitSnapshots").stage = Stage.WRITABLE
 
     async def post_final_commit_snapshots(self, snapshot_set_id: Guid) -> None:
         """Refuse writes from now on; the set is finished."""
-        current = self._current(snapshot_set_id, Stage.WRITABLE, "PostFinalCommitSnapshots")
+        current = require_stage(self._set, snapshot_set_id, Stage.WRITABLE, "PostFinalCommitSnapshots")
         for clone in current.clones.values():
             clone.device.finish()
         self._clones |= current.clones
@@ -174,19 +174,6 @@ class CloneProvider(FinishedClones):
             clone.mirror.detach()
             clone.device.discard()
         self._set = None
-
-    def _current(self, snapshot_set_id: Guid, stage: Stage, call: str) -> CloneSet:
-        current = self._set
-        if current is None or current.snapshot_set_id != snapshot_set_id:
-            raise ProviderError(
-                f"{call}: expected the shadow copy set in the making, found {snapshot_set_id}",
-                hresult=HResult.VSS_E_OBJECT_NOT_FOUND,
-            )
-        if current.stage is not stage:
-            raise ProviderVetoError(
-                f"shadow copy set {snapshot_set_id}: expected {call} in stage {stage.name}, found {current.stage.name}"
-            )
-        return current
 
     def _undo_current(self) -> None:
         if self._set is not None:

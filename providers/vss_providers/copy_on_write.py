@@ -34,7 +34,8 @@ from vss.volumes.block_volume import BlockVolume
 from vss_providers.catalog_slots import SNAPSHOTS_MAX
 from vss_providers.on_disk.layout import filetime_from_ns
 from vss_providers.on_disk.store_blocks import StoreInformation
-from vss_providers.snapshot_set import Member, SnapshotSet, Stage, as_provider_error
+from vss_providers.snapshot_set import Member, SnapshotSet, as_provider_error
+from vss_providers.stages import Stage, require_set, require_stage
 from vss_providers.storage import StorageManagement
 
 PROVIDER_ID = Guid("6c1f7f0a-3f0e-4c55-9a3b-52d1c7e4b801")
@@ -95,7 +96,8 @@ class CopyOnWriteProvider(StorageManagement):
                 hresult=HResult.VSS_E_VOLUME_NOT_SUPPORTED_BY_PROVIDER,
             )
         current = self._set or SnapshotSet(snapshot_set_id)
-        current.require(Stage.PREPARING, "BeginPrepareSnapshot")
+        require_stage(current, snapshot_set_id, Stage.PREPARING, "BeginPrepareSnapshot")
+        current.require_whole()
         if any(member.volume is volume for member in current.members):
             raise ProviderVetoError(f"shadow copy set {snapshot_set_id}: volume {volume.name} is in the set already")
         attached = await self._attach(volume)
@@ -222,14 +224,10 @@ class CopyOnWriteProvider(StorageManagement):
         self._set = None
 
     def _current(self, snapshot_set_id: Guid, stage: Stage, call: str) -> SnapshotSet:
-        current = self._set
-        if current is None or current.snapshot_set_id != snapshot_set_id:
-            raise ProviderError(
-                f"{call}: expected the shadow copy set in the making, found {snapshot_set_id}",
-                hresult=HResult.VSS_E_OBJECT_NOT_FOUND,
-            )
+        require_set(self._set, snapshot_set_id, call)
         self._forget_absent()
-        current.require(stage, call)
+        current = require_stage(self._set, snapshot_set_id, stage, call)
+        current.require_whole()
         return current
 
     def _undo_current(self) -> None:

@@ -36,7 +36,8 @@ from vss.volumes.extent_file_system import ExtentFileSystem
 from vss_providers.mirror import CloneDevice, Mirror
 from vss_providers.on_disk.layout import BLOCK_SHIFT, BLOCK_SIZE
 from vss_providers.overwriting import REPORT_BYTES, Overwrite, require_idle
-from vss_providers.snapshot_set import Stage, as_provider_error
+from vss_providers.snapshot_set import as_provider_error
+from vss_providers.stages import Stage
 
 MakeMirror = Callable[[str, int], BlockStore]
 

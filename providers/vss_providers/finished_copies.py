@@ -33,7 +33,8 @@ from vss_providers.loaded_stack import PERSISTENT
 from vss_providers.on_disk.layout import BLOCK_SHIFT, ns_from_filetime
 from vss_providers.overwriting import Overwrite, require_idle
 from vss_providers.snapshot_device import SnapshotDevice, WritableSnapshotDevice
-from vss_providers.snapshot_set import SnapshotSet, Stage, as_provider_error
+from vss_providers.snapshot_set import SnapshotSet, as_provider_error
+from vss_providers.stages import Stage
 from vss_providers.store import Store
 from vss_providers.taking_up import TakingUp
 from vss_providers.volsnap import VolsnapEvent

@@ -1,13 +1,8 @@
-"""One shadow copy set in the making at the copy-on-write provider: how far it is, and its volumes.
-
-The provider has at most one; the order of calls is the vendor's (Volume Shadow Copy Service documentation, "Shadow copy
-creation for providers"). A call out of order is answered with a veto and changes nothing.
-"""
+"""One shadow copy set in the making at the copy-on-write provider: how far it is, and its volumes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from vss.errors import InsufficientStorageError, ProviderError, ProviderVetoError, VolumeError, VolumeFullError
 from vss.ids import Guid
@@ -15,19 +10,8 @@ from vss.volumes.block_volume import BlockVolume
 from vss_providers.attached_volume import AttachedVolume
 from vss_providers.diff_area import DiffArea
 from vss_providers.snapshot_device import WritableSnapshotDevice
+from vss_providers.stages import Stage
 from vss_providers.store import Store
-
-
-class Stage(IntEnum):
-    """The last phase that succeeded."""
-
-    PREPARING = 1
-    PREPARED = 2
-    PRECOMMITTED = 3
-    COMMITTED = 4
-    POSTCOMMITTED = 5
-    WRITABLE = 6
-    CREATED = 7
 
 
 @dataclass(slots=True)
@@ -66,17 +50,12 @@ class SnapshotSet:
     members: list[Member] = field(default_factory=list)
     devices: list[WritableSnapshotDevice] = field(default_factory=list)
 
-    def require(self, stage: Stage, call: str) -> None:
-        """Refuse ``call`` unless the set has come exactly this far and is whole.
+    def require_whole(self) -> None:
+        """Refuse to go on with a set that lost a part.
 
         Raises:
-            ProviderVetoError: it has not.
             InsufficientStorageError: a shadow copy of the set was lost meanwhile.
         """
-        if self.stage is not stage:
-            raise ProviderVetoError(
-                f"shadow copy set {self.snapshot_set_id}: expected {call} in stage {stage.name}, found {self.stage.name}"
-            )
         for member in self.members:
             if member.store is not None and member.store.lost:
                 raise InsufficientStorageError(

@@ -2,58 +2,49 @@
 
 from __future__ import annotations
 
-RACY = """
-title = "Writers that disturb each other"
+
+def one_volume(title: str) -> str:
+    """A lab of one volume without a workload; its writers follow, then its method."""
+    return f"""
+title = "{title}"
 [lab]
 template = "small"
 workloads = []
-volumes = [{ name = "D:", size = "2 MiB" }]
-[[lab.writers]]
-name = "A"
-kind = "racy"
-[lab.writers.options]
-name = "A"
-components = [{ name = "C", file_sets = [{ path = 'D:\\A' }] }]
-files = [{ path = 'D:\\A\\a.dat', size = "512 B", seed = 1 }]
-[[lab.writers]]
-name = "B"
-kind = "racy"
-[lab.writers.options]
-name = "B"
-components = [{ name = "C", file_sets = [{ path = 'D:\\B' }] }]
-files = [{ path = 'D:\\B\\b.dat', size = "512 B", seed = 2 }]
-[[method]]
-do = "backup"
-name = "backup"
+volumes = [{{ name = "D:", size = "2 MiB" }}]
 """
 
-ONE_BACKUP = """
-title = "One writer, small backups"
-[lab]
-template = "small"
-workloads = []
-volumes = [{ name = "D:", size = "2 MiB" }]
+
+def with_writer(name: str, kind: str, seed: int) -> str:
+    """A writer with one file."""
+    return f"""
 [[lab.writers]]
-name = "A"
-kind = "scripted"
+name = "{name}"
+kind = "{kind}"
 [lab.writers.options]
-name = "A"
-components = [{ name = "C", file_sets = [{ path = 'D:\\A' }] }]
-files = [{ path = 'D:\\A\\a.dat', size = "512 B", seed = 1 }]
-[[method]]
-do = "backup"
-name = "backup"
+name = "{name}"
+components = [{{ name = "C", file_sets = [{{ path = 'D:\\{name}' }}] }}]
+files = [{{ path = 'D:\\{name}\\{name.lower()}.dat', size = "512 B", seed = {seed} }}]
 """
 
-TINY = (
-    ONE_BACKUP
-    + """
+
+def backup(name: str) -> str:
+    """A step."""
+    return f"""
+[[method]]
+do = "backup"
+name = "{name}"
+"""
+
+
+HEAL = """
 [[method]]
 do = "sleep"
 name = "heal"
 duration = "2h"
-[[method]]
-do = "backup"
-name = "fresh"
 """
+
+RACY = (
+    one_volume("Writers that disturb each other") + with_writer("A", "racy", 1) + with_writer("B", "racy", 2) + backup("backup")
 )
+ONE_BACKUP = one_volume("One writer, small backups") + with_writer("A", "scripted", 1) + backup("backup")
+TINY = ONE_BACKUP + HEAL + backup("fresh")

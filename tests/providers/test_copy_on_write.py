@@ -32,7 +32,7 @@ from vss_providers.copy_on_write import PROVIDER_ID, CopyOnWriteProvider
 from vss_providers.on_disk.layout import VOLUME_HEADER_OFFSET
 from vss_providers.on_disk.store_blocks import pack_list_block
 from vss_providers.on_disk.volume_header import VolumeHeader
-from vss_providers.snapshot_set import Stage
+from vss_providers.stages import Stage
 from vss_providers.volsnap import Loss, VolsnapEvent
 
 SIZE = 2 << 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.invariants.planted import ALL
-from vss.plugins import load
-from vss.scenarios import Outcome, parse_scenario, run_scenario
+from tests.scenarios.kit import run
+from vss.scenarios import Outcome
 from vss.scenarios.declared_files import declared_files
 from vss.simulation.invariants.image import Image
 
@@ -35,23 +35,19 @@ name = "b"
 """
 
 
-def run(text: str = SCENARIO) -> Outcome:
-    return run_scenario(parse_scenario(text), load().registry)
-
-
 def broken(outcome: Outcome) -> dict[str, str]:
     return {each.name: each.message for each in outcome.shortfalls if each.kind == "invariant"}
 
 
 def test_wildcards_recursion_and_exclusions_are_read_from_the_documents() -> None:
-    outcome = run()
+    outcome = run(SCENARIO)
     assert broken(outcome) == {}
     assert "B11" not in outcome.not_judged
 
 
 def test_a_requestor_that_takes_what_a_writer_leaves_out_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     next(each for each in ALL if each.invariant_id == "B11").plant(monkeypatch)
-    assert "d/a/deep/b.tmp is in the set and belongs to no component" in broken(run())["B11"]
+    assert "d/a/deep/b.tmp is in the set and belongs to no component" in broken(run(SCENARIO))["B11"]
 
 
 @pytest.mark.parametrize(

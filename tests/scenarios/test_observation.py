@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from tests.invariants.planted import ALL
+from tests.scenarios.kit import broken, plant, run
 from vss.cli.scenario import run as run_command
 from vss.exit_codes import ExitCode
-from vss.plugins import load
-from vss.plugins.registry import Registry
 from vss.roles.writer import WriterContext
-from vss.scenarios import Outcome, parse_scenario, run_scenario
 from vss_providers.copy_on_write import CopyOnWriteProvider
 from vss_providers.diff_area import DiffArea
 from vss_providers.shadow_stack import ShadowStack
@@ -36,24 +32,6 @@ WORKING_IN_A_COMPONENT = (
     + BACKUP
     + '[[faults]]\nfault = "writer.post_snapshot delay=1s"\n'
 )
-
-
-@cache
-def registry() -> Registry:
-    return load().registry
-
-
-def run(text: str, **options: Any) -> Outcome:
-    return run_scenario(parse_scenario(text), registry(), **options)
-
-
-def plant(invariant: str, bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a bug into the code, one of those that the invariants themselves are tried with."""
-    next(each for each in ALL if (each.invariant_id, each.what) == (invariant, bug)).plant(monkeypatch)
-
-
-def broken(outcome: Outcome) -> list[str]:
-    return list(dict.fromkeys(each.name for each in outcome.shortfalls if each.kind == "invariant"))
 
 
 def test_a_run_is_judged_by_what_stores_shadow_copies_and_sets_show() -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
 
 from tests.invariants.page import NOT_IN_SCENARIOS, WHERE_THERE_IS_EVIDENCE
-from tests.invariants.planted import ALL
+from tests.scenarios.kit import broken, plant, run
 from vss.errors import NotFoundError
-from vss.plugins import load
-from vss.plugins.registry import Registry
 from vss.roles.writer import WriterContext
-from vss.scenarios import Outcome, parse_scenario, run_scenario
 from vss.scenarios.backup_steps import Restore
 from vss.scenarios.power import PowerFailure
 from vss.volumes.write_gate import WriteGate
 from vss_providers.copy_on_write import CopyOnWriteProvider
-from vss_providers.snapshot_set import Stage
+from vss_providers.stages import Stage
 from vss_writers.exchange.writer import ExchangeWriter
 
 SMALL = 'title = "x"\n[lab]\ntemplate = "small"\n'
@@ -30,23 +26,6 @@ CHECK = '[[method]]\ndo = "check"\n'
 POWER_CUT = '[[method]]\ndo = "power_cut"\n'
 DISASTER = '[[method]]\ndo = "operate"\nwriter = "SG1"\naction = "dismount"\noptions = { can_be_overwritten = true }\n'
 RESTORE = '[[method]]\ndo = "restore"\nname = "r"\nof = "b"\n'
-
-
-@cache
-def registry() -> Registry:
-    return load().registry
-
-
-def run(text: str, **options: Any) -> Outcome:
-    return run_scenario(parse_scenario(text), registry(), **options)
-
-
-def plant(invariant: str, bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    next(each for each in ALL if (each.invariant_id, each.what) == (invariant, bug)).plant(monkeypatch)
-
-
-def broken(outcome: Outcome) -> list[str]:
-    return list(dict.fromkeys(each.name for each in outcome.shortfalls if each.kind == "invariant"))
 
 
 def fault(line: str, during: str = "b") -> str:

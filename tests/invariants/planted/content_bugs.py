@@ -19,7 +19,7 @@ from vss.volumes.write_gate import WriteGate
 from vss_providers.copy_on_write import CopyOnWriteProvider
 from vss_providers.diff_area import DiffArea
 from vss_providers.shadow_stack import ShadowStack
-from vss_providers.snapshot_set import Stage
+from vss_providers.stages import Stage
 
 
 def _blind_after(count: int) -> Callable[[Any], Any]:

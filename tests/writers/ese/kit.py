@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from vss_writers.ese.database_format import MemoryPages, create_database
+from tests.writers.ese.memory_pages import MemoryPages
+from vss_writers.ese.database_format import create_database
 from vss_writers.ese.header import DatabaseHeader
 from vss_writers.ese.header_values import LogTime, Signature
 from vss_writers.ese.layout import ColumnType

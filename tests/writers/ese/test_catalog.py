@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.writers.ese.kit import MESSAGES, golden, run
+from tests.writers.ese.memory_pages import MemoryPages
 from vss_writers.ese.catalog import CATALOG_SCHEMA, SHADOW_SCHEMA, Catalog
 from vss_writers.ese.catalog_rows import rows_of, schema_from_rows
-from vss_writers.ese.database_format import MemoryPages, create_database
+from vss_writers.ese.database_format import create_database
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.integrity import check_database
 from vss_writers.ese.layout import SYSTEM_PAGES, ColumnFlag, ColumnType, IndexFlag, TableFlag

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.writers.ese.kit import SIGNATURE, run, sample, sample_bytes
+from tests.writers.ese.memory_pages import MemoryPages
 from vss_writers.ese.checksum import verify_page
-from vss_writers.ese.database_format import MemoryPages, create_database
+from vss_writers.ese.database_format import create_database
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.header import DatabaseHeader, unpack_headers
 from vss_writers.ese.layout import CURRENT_FORMAT, SYSTEM_PAGES, DatabaseState, PageFlag, page_offset

@@ -8,8 +8,9 @@ import random
 import pytest
 
 from tests.writers.ese.kit import MESSAGES, SIGNATURE, random_message
+from tests.writers.ese.memory_pages import MemoryPages
 from tests.writers.ese.store_kit import memory
-from vss_writers.ese.database_format import MemoryPages, create_database
+from vss_writers.ese.database_format import create_database
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.file_pages import FilePages
 from vss_writers.ese.header import DatabaseHeader

@@ -7,8 +7,8 @@ import copy
 import pytest
 
 from tests.writers.ese.kit import SIGNATURE, build_sample, run
+from tests.writers.ese.memory_pages import MemoryPages
 from vss_writers.ese.catalog import Catalog
-from vss_writers.ese.database_format import MemoryPages
 from vss_writers.ese.free_pages import find_free_pages
 from vss_writers.ese.header import DatabaseHeader
 from vss_writers.ese.layout import PAGE_CATALOG, PAGE_DATABASE_ROOT, page_offset

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.writers.ese.kit import SIGNATURE, build_sample, run
+from tests.writers.ese.memory_pages import MemoryPages
 from vss_writers.ese.catalog import Catalog
 from vss_writers.ese.checksum import seal_page
-from vss_writers.ese.database_format import MemoryPages
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.header import DatabaseHeader
 from vss_writers.ese.integrity import Problem, check_database

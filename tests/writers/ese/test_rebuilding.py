@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from tests.writers.ese.kit import build_sample, golden, run, sample
+from tests.writers.ese.memory_pages import MemoryPages
 from tests.writers.ese.store_kit import event_ids, memory, open_instance, small_parameters
 from vss_writers.ese.catalog import CATALOG_SCHEMA, SHADOW_SCHEMA, Catalog
 from vss_writers.ese.checksum import seal_page, xor32
-from vss_writers.ese.database_format import MemoryPages, create_database
+from vss_writers.ese.database_format import create_database
 from vss_writers.ese.defragment import DefragmentReport, defragment
 from vss_writers.ese.engine_event import EngineEvent
 from vss_writers.ese.errors import JetCode, JetError

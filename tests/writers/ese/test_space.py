@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.writers.ese.kit import run
-from vss_writers.ese.database_format import MemoryPages, create_database
+from tests.writers.ese.memory_pages import MemoryPages
+from vss_writers.ese.database_format import create_database
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.integrity import check_database
 from vss_writers.ese.keys import big_endian

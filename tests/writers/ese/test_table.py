@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.writers.ese.kit import MESSAGES, new_table, random_message, run, sample
+from tests.writers.ese.memory_pages import MemoryPages
 from vss_writers.ese.catalog import Catalog
-from vss_writers.ese.database_format import MemoryPages
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.integrity import check_database
 from vss_writers.ese.layout import ColumnType, IndexFlag

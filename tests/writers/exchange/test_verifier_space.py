@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from tests.writers.ese.kit import GOLDEN_NAMES, SIGNATURE, golden, run, sample_bytes
-from vss_writers.ese.database_format import MemoryPages, create_database
+from tests.writers.ese.memory_pages import MemoryPages
+from vss_writers.ese.database_format import create_database
 from vss_writers.ese.header import DatabaseHeader, unpack_headers
 from vss_writers.ese.header_values import BackupInfo, LogPosition, Signature
 from vss_writers.ese.keys import big_endian
