@@ -45,6 +45,17 @@ def test_a_sweep_prints_a_table_and_what_was_reached(tiny: str, capsys: pytest.C
     assert " runs in " not in out
 
 
+def test_a_long_sweep_says_how_far_it_is(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["sweep", tiny, "--pairs", "--step", "backup", "--site", "writer.p*", "--site", "writer.freeze"])
+
+    out, err = capsys.readouterr()
+    runs = int(err.splitlines()[-1].split()[0])
+    lines = [f"{done} of {runs} runs, 0 with violations" for done in range(256, runs + 1, 256)]
+    assert lines
+    assert err.splitlines()[:-1] == lines
+    assert "256 of" not in out
+
+
 def test_a_sweep_as_an_object(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["sweep", tiny, "--site", "writer.freeze", "--step", "backup", "--every", "30", "--json"])
 

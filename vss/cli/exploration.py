@@ -81,7 +81,14 @@ def sweep(
     clock = RealClock()
     with _crew(path, jobs, evidence=evidence) as crew:
         points = sweeping.selected(sweeping.points_of(crew), steps, sites)
-        report, _ = sweeping.sweep(crew, kind, points, sweeping.trials(kind, points, crew, all_visits, every))
+        planned = list(sweeping.trials(kind, points, crew, all_visits, every))
+        report, _ = sweeping.sweep(
+            crew,
+            kind,
+            points,
+            planned,
+            lambda done, bad: click.echo(f"{done} of {len(planned)} runs, {bad} with violations", err=True),
+        )
         took_s = clock.now_ns() / 1e9
         if as_json:
             print_json("sweep", **_builtins(report))

@@ -9,7 +9,7 @@ left out. Sites that are not passed by anybody (a clock, a service) are tried on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from importlib import resources
 from itertools import combinations, islice
@@ -33,6 +33,8 @@ UNSTRUCK_STEPS = ("heal", "again", "check", "fresh")
 PAIR_EFFECTS = ("fail", "fail-after", "hang", "lie", "crash", "drop", "late", "torn", "lose")
 REPEAT_EVERY = 500
 """So often a trial is done twice, the first one included."""
+TOLD_EVERY = 256
+"""So often whoever waits hears how far a sweep is."""
 _CRASH_RESTARTS = ("", " restart=0s")
 
 
@@ -213,9 +215,16 @@ def trials(
 
 
 def sweep(
-    crew: Crew, kind: str, points: Sequence[Point], trials: Iterable[tuple[str, EffectForm, Trial]]
+    crew: Crew,
+    kind: str,
+    points: Sequence[Point],
+    trials: Iterable[tuple[str, EffectForm, Trial]],
+    tell: Callable[[int, int], object] | None = None,
 ) -> tuple[Report, list[tuple[Trial, TrialResult]]]:
-    """Do all trials and report; also return the trials with violations, in order."""
+    """Do all trials and report; also return the trials with violations, in order.
+
+    ``tell`` is called after every ``TOLD_EVERY`` runs with how many are done, and how many of them have violations.
+    """
     tally = _Tally(points)
     bad: list[tuple[Trial, TrialResult]] = []
     labels: list[tuple[str, EffectForm]] = []
@@ -230,6 +239,8 @@ def sweep(
         tally.add(*labels[number], trial, result)
         if result.violations:
             bad.append((trial, result))
+        if tell is not None and (number + 1) % TOLD_EVERY == 0:
+            tell(number + 1, len(bad))
     return tally.report(kind, crew.explorer.scenario.title), bad
 
 
