@@ -131,6 +131,22 @@ def test_a_call_that_died_unnoticed_is_waited_for_no_longer_than_an_abort_may_ta
     assert any(isinstance(each, SessionReleased) for each in play(story))
 
 
+def test_a_call_that_comes_while_the_session_is_released_is_refused() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await build(ports, on_backup_shutdown=2.0)
+        session = scene.coordinator.open_session()
+        await scene.prepare(session)
+        release = asyncio.create_task(session.release())
+        await asyncio.sleep(1.0)
+        with pytest.raises(BadStateError, match="in state 'released'"):
+            await session.do_snapshot_set()
+        await release
+        scene.assert_nothing_left()
+        await scene.coordinator.close()
+
+    assert not [each for each in play(story) if isinstance(each, WriterCalled) and each.step == "PrepareForSnapshot"]
+
+
 def test_a_release_that_is_cancelled_at_once_ends_the_set_all_the_same() -> None:
     async def story(ports: Ports) -> None:
         scene = await build(ports)

@@ -293,6 +293,7 @@ class SessionCore:
         if self._is_released:
             return
         self._is_released = True
+        self._machine.call(SessionCall.RELEASE)  # whatever comes now, also from a requestor that is dead, is refused
         try:
             try:
                 await self._surely(self._end_work())
@@ -303,7 +304,6 @@ class SessionCore:
                     await self._surely(self._delete_auto_release())
         finally:
             self._coordinator.session_ended(self)
-            self._machine.call(SessionCall.RELEASE)
             for participant in self._participants:
                 participant.close()
             self._ports.emit(SessionReleased(session_id=self._id_text))
