@@ -110,7 +110,7 @@ def test_a_budget_that_is_spent_stops_before_the_next_chunk(tiny: str, capsys: p
     ("arguments", "code", "told"),
     [
         (["sweep", "nowhere.toml"], ExitCode.NOT_FOUND, "there is no scenario file nowhere.toml"),
-        (["sweep", "shipped:defualt"], ExitCode.NOT_FOUND, "found default, pairs"),
+        (["sweep", "shipped:defualt"], ExitCode.NOT_FOUND, "found default, mail, pairs"),
         (["sweep", "--jobs", "0"], ExitCode.USAGE, "jobs: expected at least 1, found 0"),
         (
             ["sweep", "--site", "writer.frieze"],

@@ -13,6 +13,7 @@ from vss.exploration.points import Point
 from vss.exploration.processes import local_processes
 from vss.exploration.sweep import Report, crash_trials, pair_trials, points_of, selected, shipped, single_trials, sweep, trials
 from vss.exploration.workers import Crew
+from vss.plugins.registry import Registry
 from vss.simulation.fault_grammar import parse_fault
 from vss.simulation.fault_sites import applicable_effects
 
@@ -116,7 +117,7 @@ def test_any_number_of_workers_gives_the_same_report(tiny: Crew) -> None:
 
 
 def test_a_scenario_that_does_not_come_with_the_program_is_refused() -> None:
-    with pytest.raises(NotFoundError, match="no scenario 'defualt' comes with the program: found default, pairs"):
+    with pytest.raises(NotFoundError, match="no scenario 'defualt' comes with the program: found default, mail, pairs"):
         shipped("defualt")
 
 
@@ -140,3 +141,17 @@ def test_a_run_that_does_not_repeat_is_found(tiny: Crew, monkeypatch: pytest.Mon
     report, _ = sweep(tiny, "single", points, few)
     assert [each.violation.key for each in report.findings] == ["invariant R4"]
     assert report.violations == 1
+
+
+@pytest.mark.slow
+def test_a_mail_store_is_as_ever_after_a_fault_anywhere(registry: Registry) -> None:
+    mail = Crew(shipped("mail"), "shipped:mail", registry=registry)
+    points = points_of(mail)
+    report, _ = sweep(mail, "single", points, trials("single", points, mail, every=90))
+    crashes, _ = sweep(mail, "crash", points, trials("crash", points, mail, every=30))
+
+    assert not {"repair", "replace", "dismount", "again", "start"} & {point.step for point in points}
+    assert {point.site for point in points} >= {"log.write", "page.read", "checkpoint.write", "restore.post_restore"}
+    assert report.runs > 100
+    assert crashes.runs > 30
+    assert (report.findings, crashes.findings) == ((), ())

@@ -10,6 +10,7 @@ import pytest
 from tests.invariants.page import NOT_IN_SCENARIOS, WHERE_THERE_IS_EVIDENCE
 from tests.scenarios.kit import broken, plant, run
 from vss.errors import NotFoundError
+from vss.events import SnapshotDeleted
 from vss.roles.writer import WriterContext
 from vss.scenarios.backup_steps import Restore
 from vss.scenarios.power import PowerFailure
@@ -264,3 +265,12 @@ def test_a_call_that_nobody_answered_says_nothing_of_what_later_ones_did() -> No
     outcome = run(text)
     assert broken(outcome) == []
     assert outcome.step("c").exit_code == 0
+
+
+def test_what_a_provider_was_made_to_lie_about_may_be_deleted_again() -> None:
+    again = '[[method]]\ndo = "delete_shadows"\n'
+    outcome = run(SMALL + backups("b") + again + fault("provider.delete when=nth:1 lie"))
+
+    deleted = [each.event.snapshot_id for each in outcome.records if isinstance(each.event, SnapshotDeleted)]
+    assert len(deleted) > len(set(deleted))
+    assert broken(outcome) == []

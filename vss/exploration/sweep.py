@@ -28,7 +28,7 @@ from vss.simulation.fault_sites import FAULT_SITES, EffectForm, applicable_effec
 from vss.simulation.fault_words import EFFECT_WORDS
 from vss.simulation.invariants import INVARIANTS
 
-UNSTRUCK_STEPS = ("heal", "again", "check", "fresh")
+UNSTRUCK_STEPS = ("repair", "replace", "heal", "dismount", "again", "start", "check", "fresh")
 """Steps that are there to show that all is well after a fault: no fault is put there."""
 PAIR_EFFECTS = ("fail", "fail-after", "hang", "lie", "crash", "drop", "late", "torn", "lose")
 REPEAT_EVERY = 500

@@ -24,3 +24,13 @@ class Application(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts for ``vss lab show`` (databases, their state, logs)."""
         ...
+
+
+@runtime_checkable
+class Mortal(Protocol):
+    """What an application offers in addition that dies with its writer's process, when a plan of faults kills that."""
+
+    def die(self) -> None:
+        """The process was killed: nothing is written any more, nobody is told, and what was in memory is gone. ``start`` comes
+        when the process is back."""
+        ...

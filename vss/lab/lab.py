@@ -7,7 +7,6 @@ state differ. The lab is what requestors see as the machine.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,6 +19,7 @@ from vss.events import VolumeLost, VolumeReplaced, WorkloadAcknowledged
 from vss.ids import GUID_NULL, Guid
 from vss.lab.application import Application
 from vss.lab.configuration import LabConfiguration, settings_from
+from vss.lab.deaths import Deaths
 from vss.lab.hosts import LabWorkloadHost, LabWriterHost
 from vss.lab.plugin_calls import asked_for_by, attach, before_mount, close_volume, failure_of, plugin_call
 from vss.lab.stores import StoreKeeper
@@ -75,7 +75,6 @@ class Lab:
         self._volumes: dict[str, BlockVolume] = {}
         self._namespace = VolumeNamespace([])
         self._verifiers: dict[Guid, Verifier] = {}
-        self._started: list[asyncio.Event] = []
         self._choose_provider = choose_provider
         self._coordinator = Coordinator(
             ports,
@@ -84,9 +83,7 @@ class Lab:
             settings=settings_from(configuration),
         )
         self._is_running = False
-        when_died = getattr(ports.faults, "when_died", None)  # only a plan of faults kills roles
-        if when_died is not None:
-            when_died.append(self._coordinator.role_died)
+        self._deaths = Deaths(ports, self._coordinator, self._writers)
 
     # -- what a requestor sees -------------------------------------------------------------------------------------------------
 
@@ -158,6 +155,7 @@ class Lab:
     async def _boot(self, *, is_new: bool) -> None:
         assert not self._is_running, "a lab is started once"
         self._is_running = True
+        self._deaths.begin()
         providers = self._create_providers()
 
         def finish(volume: BlockVolume) -> None:
@@ -222,7 +220,8 @@ class Lab:
         self._is_running = False
         steps: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         steps += [(f"workload '{name}'", each.stop) for name, each in self.workloads.items()]
-        steps.append(("suspending waiting backups", partial(suspend, self, self._keeper)))
+        suspending = partial(suspend, self, self._keeper)
+        steps += [("suspending waiting backups", suspending), ("applications that were to start", self._deaths.end)]
         applications = {name: each for name, each in self._writers.items() if isinstance(each, Application)}
         steps += [(f"the application of writer '{name}'", each.stop) for name, each in applications.items()]
         steps.append(("closing sessions and providers", self._coordinator.close))

@@ -60,7 +60,9 @@ coordinator die alone: while a plan holds a crash, each call to them runs in a t
 the calling task dies; run it in a task of its own and wait for it with a limit. A role that does I/O dies at the site of that
 I/O. A service that died has forgotten its sessions and the creation lock; its volumes let their writes go and its writers
 thaw by their own timers. What a writer or a provider keeps in memory is still there after its restart, unless whoever makes
-the machine replaces it: `plan.when_died` is told who died. A run that ends before a frozen writer has thawed itself ends with
+the machine replaces it: `plan.when_died` is told who died, `plan.back_ns` says when it is back. In a lab a store dies with its
+writer: nothing is written any more, after `restart` it recovers from its disks and subscribes as a new instance; without, an
+administrator starts it (`start_service`). A run that ends before a frozen writer has thawed itself ends with
 an error: let that minute pass.
 
 In the real world `crash`, `stall` and `jump` are refused; everything else works there too.

@@ -81,6 +81,10 @@ class Processes:
         del self._gone[actor]
         return False
 
+    def back_ns(self, actor: str) -> int | None:
+        """When ``actor`` is back from the dead; None where it never is, or is not dead."""
+        return self._gone.get(actor)
+
     def is_doomed(self) -> bool:
         """Whether the running task belongs to somebody who died in the middle of a plain call."""
         return bool(self._doomed) and asyncio.current_task() in self._doomed

@@ -155,6 +155,10 @@ class FaultPlan:
         """Return how often each fault struck in the last run, in the order of the plan."""
         return [standing.strikes for standing in self._standings]
 
+    def back_ns(self, actor: str) -> int | None:
+        """When a role that died is started again; None where it stays dead."""
+        return self._processes.back_ns(actor)
+
     def _mourn(self, actor: str) -> None:
         for tell in self.when_died:
             tell(actor)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from vss.events import FaultFired
+from tests.scenarios.kit import run
+from vss.events import ApplicationLogged, FaultFired
 from vss.exit_codes import ExitCode
 from vss_writers.ese.errors import JetCode
 from vss_writers.exchange.storage_group import StoreError
@@ -72,3 +73,20 @@ def test_a_log_that_cannot_be_deleted_fails_the_backup_and_the_next_one_deletes_
         assert (await bench.generations())[0] > before[0]
 
     kit.play(script, faults=["fault log.delete when=gen:1 times=1 fail code=EBUSY"])
+
+
+@pytest.mark.parametrize("site", ["log.write", "volume.write when=volume:L:"])
+def test_a_log_whose_write_is_cut_off_takes_the_group_down_whoever_wrote(site: str) -> None:
+    """Nobody of the store's is there to see it: the write is the freeze's. What reached the disk is not built upon."""
+    outcome = run(
+        'title = "x"\n[lab]\ntemplate = "mail"\n'
+        '[[method]]\ndo = "backup"\nname = "b"\nunder_load = true\n'
+        '[[method]]\ndo = "start_service"\nwriter = "SG1"\n'
+        '[[method]]\ndo = "check"\n[[method]]\ndo = "backup"\nname = "fresh"\n'
+        '[[expect]]\nstep = "b"\nexit_code = 5\n'
+        f'[[faults]]\nduring = "b"\nfault = "{site} when=nth:1 cancel"\n'
+    )
+
+    assert outcome.shortfalls == ()
+    logged = [each.event.event_id for each in outcome.records if isinstance(each.event, ApplicationLogged)]
+    assert logged.index(492) < logged.index(9518)

@@ -262,7 +262,7 @@ def clean_up_happens_once(case: Case) -> Iterator[Found]:
     ends: dict[str, int] = {}
     for record in case.history.of(SnapshotDeleted):
         snapshot_id = record.event.snapshot_id  # type: ignore[attr-defined]
-        if snapshot_id in ends:
+        if snapshot_id in ends and not _was_told_a_lie(case, ends[snapshot_id]):
             yield f"shadow copy {snapshot_id} was deleted twice", (ends[snapshot_id], record.sequence)
         ends[snapshot_id] = record.sequence
     for story in case.history.sets.values():
@@ -321,6 +321,16 @@ def _first_failure(case: Case, story: SetStory) -> tuple[int, str, str] | None:
             ]
             return None if lost else (record.sequence, event.provider, event.hresult)
     return None
+
+
+def _was_told_a_lie(case: Case, deleted: int) -> bool:
+    """Whether the provider was made to say, before the record ``deleted``, that it had deleted what it kept."""
+    return any(
+        record.sequence < deleted
+        and record.event.site == "provider.delete"  # type: ignore[attr-defined]
+        and record.event.effect.startswith("lie")  # type: ignore[attr-defined]
+        for record in case.history.of(FaultFired)
+    )
 
 
 def _unable_to_delete(case: Case) -> bool:

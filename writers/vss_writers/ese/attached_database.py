@@ -52,6 +52,12 @@ class Database:
         """Identity of the database."""
         return self.header.signature
 
+    def give_up(self, error: JetError) -> None:
+        """The instance was abandoned: whoever waits for a page gets ``error``."""
+        self.is_attached = False
+        self.pages.loading.give_up(error)
+        self.pages.file.give_up(error)
+
     async def table_names(self) -> list[str]:
         """Names of the user's tables, sorted."""
         return await Catalog(self.pages.committed).table_names()

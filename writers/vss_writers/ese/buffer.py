@@ -15,7 +15,6 @@ Sources: published engine, bf.cxx, io.cxx.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -30,6 +29,7 @@ from vss_writers.ese.database_file import DatabaseFile
 from vss_writers.ese.engine_event import EngineEvent, EventSink, Severity
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.header_values import LogPosition
+from vss_writers.ese.latch import Latch
 from vss_writers.ese.layout import page_offset
 from vss_writers.ese.log_page_change import PageChange
 from vss_writers.ese.log_records import ExtendDatabase, Macro
@@ -125,7 +125,7 @@ class BufferedPages:
         self._alive: WeakValueDictionary[int, BufferedPage] = WeakValueDictionary()
         self._recent: OrderedDict[int, BufferedPage] = OrderedDict()
         self._dirty: dict[int, DirtyPage] = {}
-        self._loading = asyncio.Lock()
+        self.loading = Latch()
         self._open: _Open | None = None
         self._has_grown = False
         self.committed = CommittedPages(self)
@@ -366,7 +366,7 @@ class BufferedPages:
             if not 1 <= page_number <= self._page_count:
                 detail = f"the file has {self._page_count} pages"
                 raise JetError(JetCode.BadPageLink, detail, path=self.file.path, page_number=page_number)
-            async with self._loading:
+            async with self.loading:
                 page = self._alive.get(page_number)
                 if page is None:
                     page = await self._load(page_number)

@@ -9,7 +9,6 @@ Sources: published engine, io.cxx; checksum rules as in ``checksum``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,6 +20,7 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import File, FileSystem
 from vss_writers.ese.header import HEADER_PROBE_SIZE, DatabaseHeader, unpack_headers
 from vss_writers.ese.header_values import LogPosition
+from vss_writers.ese.latch import Latch
 from vss_writers.ese.layout import HEADER_PAGES, PAGE_SIZES, page_count, page_offset
 from vss_writers.ese.page import Page
 from vss_writers.ese.page_guard import GuardedPages, PageGuard
@@ -42,7 +42,7 @@ class DatabaseFile:
     ) -> None:
         self._file = file
         self._at_site = at_site
-        self._in_place = asyncio.Lock()
+        self._in_place = Latch()
         self.on_written: Callable[[Sequence[int]], None] | None = None
         """Told the numbers of pages that were written in place; set by a backup that copies the file."""
         self.header = header
@@ -144,6 +144,10 @@ class DatabaseFile:
             await self._file.sync()
         if self.on_written is not None:
             self.on_written([number for number, _ in pages])
+
+    def give_up(self, error: JetError) -> None:
+        """The instance is over: whoever waits to read or write gets ``error``."""
+        self._in_place.give_up(error)
 
     async def read_run(self, first: int, count: int) -> bytes:
         """Return ``count`` pages as they are in the file, unverified, while nobody overwrites pages; pages that the file does

@@ -13,7 +13,6 @@ Sources: published engine, db.cxx, log.cxx, io.cxx.
 
 from __future__ import annotations
 
-import asyncio
 import random as random_module
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -36,6 +35,7 @@ from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import FileSystem
 from vss_writers.ese.header import DatabaseHeader
 from vss_writers.ese.header_values import NOWHERE, LogPosition, LogTime, Signature
+from vss_writers.ese.latch import Latch
 from vss_writers.ese.layout import OBJID_LAST_SYSTEM, DatabaseState
 from vss_writers.ese.log_file import LogHeader
 from vss_writers.ese.log_preparation import StreamOwner, make_reserve_logs, report_halt, report_last_generations
@@ -70,7 +70,7 @@ class Instance:
         self.parameters = parameters
         self.databases: list[Database] = []
         self.is_open = False
-        self.writer = asyncio.Lock()
+        self.writer = Latch()
         self.snapshot = Snapshots(self)
         self.backup = StreamingBackups(self)
         self.recovery: RecoveryReport | None = None
@@ -176,9 +176,11 @@ class Instance:
         """End as a crash does: nothing is written. The instance cannot be used any more."""
         self.backup.stop()
         self.is_open = False
-        self._stream.give_up(JetError(JetCode.InstanceUnavailable, f"instance {self.parameters.base_name} was abandoned"))
+        error = JetError(JetCode.InstanceUnavailable, f"instance {self.parameters.base_name} was abandoned")
+        self._stream.give_up(error)
+        self.writer.give_up(error)
         for database in self.databases:
-            database.is_attached = False
+            database.give_up(error)
 
     def log_time(self) -> LogTime:
         """The wall clock as the logs write it."""

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import SECTOR_SIZE, File, FileSystem, join_path
 from vss_writers.ese.header_values import LogPosition
+from vss_writers.ese.latch import Latch
 from vss_writers.ese.log_checksum import CHECKSUM_SIZE, FILL_SECTOR, LogState, pack_checksum, shadow_of
 from vss_writers.ese.log_file import (
     LOG_HEADER_SIZE,
@@ -66,7 +67,7 @@ class LogStream:
         self._owner = owner
         self._header = header
         self._file = file
-        self._lock = asyncio.Lock()
+        self._lock = Latch()
         self._error: JetError | None = None
         self._is_rolling = False
         self._is_reserve_next = False
@@ -177,6 +178,7 @@ class LogStream:
         """Stop the stream: whoever waits for a flush or a roll-over gets ``error``, unless it failed before."""
         if self._error is None:
             self._error = error
+        self._lock.give_up(self._error)
 
     async def close(self) -> None:
         """Release the file; nothing is written."""
@@ -190,6 +192,9 @@ class LogStream:
         """Await ``work``; any failure stops the stream for good, because nobody knows what reached the disk."""
         try:
             return await work
+        except asyncio.CancelledError:  # of the disk itself: whoever waits for the log is not let in here
+            self._halt(JetError(JetCode.LogWriteFail, "the write was cancelled", path=self._file.path))
+            raise
         except JetError as error:
             raise self._halt(error) from error.__cause__
         except Exception as error:

@@ -116,6 +116,10 @@ class GroupBackup:
         await self._wait_expiry()
         await self.instance.snapshot.abort()
 
+    def forget(self) -> None:
+        """The store's process died: nothing of this is left, its timer neither."""
+        self._stop_timer()
+
     def _expire(self) -> None:
         self._timer = None
         self._expiry = asyncio.get_running_loop().create_task(self._time_out(), name="freeze limit of the store")

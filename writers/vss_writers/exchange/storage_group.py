@@ -19,6 +19,7 @@ from vss.events import DatabaseDismounted, DatabaseMounted, RecoveryFinished
 from vss.plugins.hosts import WriterHost
 from vss.ports import no_faults
 from vss_writers.ese.attached_database import Database, InstanceTable
+from vss_writers.ese.engine_event import EngineEvent
 from vss_writers.ese.errors import JetCode, JetError
 from vss_writers.ese.files import is_out_of_space
 from vss_writers.ese.instance import Instance
@@ -35,6 +36,8 @@ from vss_writers.exchange.store_log import GROUP_DOWN, StoreLog
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FATAL = (JetCode.DiskIO, JetCode.DiskFull, JetCode.LogWriteFail, JetCode.InstanceUnavailable)
 """Errors after which an engine cannot go on."""
+_LOG_HALTED = 492
+"""The engine's event: nothing is logged any more."""
 
 
 class StoreError(VssError):
@@ -170,7 +173,7 @@ class StorageGroup:
             self.parameters,
             now=self.wall_clock,
             random=self.host.ports.random.stream(f"ese:{self.host.name}"),
-            on_event=self._events.take,
+            on_event=self._take_event,
             databases=[options.database_path(each) for each in options.databases if each in self.directory.databases],
         )
         report = instance.recovery
@@ -187,6 +190,11 @@ class StorageGroup:
                 )
             )
         return instance
+
+    def _take_event(self, event: EngineEvent) -> None:
+        self._events.take(event)
+        if event.event_id == _LOG_HALTED:  # whoever found it may be nobody of the store's: a backup, an idle moment
+            self.take_down("its logs cannot be written any more")
 
     async def settle_logs(self) -> None:
         """Bring logs that stepped aside for a restore together with the restored ones, as far as they belong together."""

@@ -96,6 +96,13 @@ class ExchangeWriter(Writer):
         if self._backup is not None:
             await self._backup.give_up()
 
+    def die(self) -> None:
+        """The store's process was killed: nothing is written any more, and what was in its memory is gone."""
+        if self._backup is not None:
+            self._backup.forget()
+            self._backup = None
+        self.group.take_down("its process died")
+
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts."""
         return self.group.describe()
