@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.scenarios.kit import run
-from vss.events import DatabaseDismounted, DatabaseMounted, FaultFired, WriterIdentified
+from vss.events import (
+    ApplicationLogged,
+    DatabaseDismounted,
+    DatabaseMounted,
+    FaultFired,
+    WorkloadAcknowledged,
+    WriterIdentified,
+)
 
 MAIL = """
 title = "x"
@@ -53,6 +60,24 @@ def test_a_store_that_is_not_started_again_stays_down_until_somebody_starts_it()
     assert {each.name for each in down.shortfalls} == {"b", "check", "at the end"}
     assert "is not mounted" in down.step("check").message
     assert {each.name for each in started.shortfalls} == {"b"}
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+@pytest.mark.parametrize("site", ["log.write", "page.write", "checkpoint.write"])
+def test_a_store_that_dies_while_it_works_for_a_user_dies_as_a_whole_and_the_user_lives(site: str, when: str) -> None:
+    work = '[[method]]\ndo = "work"\nname = "b"\nduration = "20m"\n'
+    outcome = run('title = "x"\n[lab]\ntemplate = "mail"\n' + work + CHECK + FRESH + dying(site, when, " restart=10s"))
+
+    assert outcome.shortfalls == ()
+    died, mounted = (
+        [each.instant_ns for each in outcome.records if isinstance(each.event, kind)] for kind in (FaultFired, DatabaseMounted)
+    )
+    assert len(died) == 1
+    assert len([instant for instant in mounted if instant > died[0]]) == 1, "it was started again"
+    told = [each.event for each in outcome.records if isinstance(each.event, WorkloadAcknowledged)]
+    assert max(each.operations for each in told if each.workload == "mail-flow") > 100, "its users went on"
+    logged = [each.event.event_id for each in outcome.records if isinstance(each.event, ApplicationLogged)]
+    assert 492 not in logged, "the dead say nothing"
 
 
 def test_a_machine_that_goes_down_first_starts_nothing_any_more() -> None:

@@ -32,6 +32,8 @@ from vss.simulation.fault_words import EFFECT_WORDS, Visibility
 REBOOT = "reboot"
 MAX_STEPS = 400_000
 MAX_VIRTUAL_S = 30 * 86400.0
+_STILL_IN_A_BACKUP = ("a backup or recovery is running already", "is being backed up already")
+"""What a store says that waits for the end of another backup."""
 _LEFT_BY_THE_DEAD = ("run machine", "invariant S8", "invariant C6")
 """A service that stays dead cannot be shut down in order, and what it held stays: a provider's unfinished copies, too."""
 _CONTENT_OF_MEDIA = ("C1", "C2", "C7", "C10")
@@ -268,7 +270,7 @@ def judge(scenario: Scenario, clean: Mapping[str, int], outcome: Outcome) -> lis
         excused += _users_of_damaged_sets(scenario, outcome)
     for step in outcome.steps:
         expected = clean.get(step.step, 0)
-        if step.step not in excused and _ending(step) != expected:
+        if step.step not in excused and _ending(step) != expected and not _was_left_waiting(struck, step):
             kind = "content" if step.kind == "check" else "recovery"
             found.append(
                 Violation(
@@ -292,6 +294,13 @@ def _is_healed(struck: Sequence[Fault], outcome: Outcome) -> bool:
         return True
     has_requestor_died = any(step.error == KILLED for step in outcome.steps)
     return has_requestor_died and len(deaths) == 1 and _role(deaths[0]) not in _PROCESSES
+
+
+def _was_left_waiting(struck: Sequence[Fault], step: StepOutcome) -> bool:
+    """Whether a step was refused because a writer did not hear that a backup which failed for another reason is over: it waits
+    for its end until its service is started anew, as in the field."""
+    is_unheard = len(struck) > 1 and any(fault.site == "writer.backup_shutdown" for fault in struck)
+    return is_unheard and any(text in step.told for text in _STILL_IN_A_BACKUP)
 
 
 def _is_beyond_repair(fault: Fault) -> bool:

@@ -37,6 +37,12 @@ class Deaths:
         if when_died is not None:
             when_died.append(self._role_died)
 
+    def own(self) -> None:
+        """Say whose process the applications' I/O is done in, also where their users ask for it."""
+        owners = getattr(self._ports.faults, "owners", None)
+        if owners is not None:
+            owners.update({name: f"writer:{each.name}" for name, each in self._writers.items() if isinstance(each, Mortal)})
+
     async def end(self) -> None:
         """Start nothing any more."""
         self._loop = None

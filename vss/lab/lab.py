@@ -170,6 +170,7 @@ class Lab:
         await self._add_providers(providers)
         self._verifiers = self._registry.create_verifiers()
         self._add_writers()
+        self._deaths.own()
         for writer in self._writers.values():
             if isinstance(writer, Application):
                 async with plugin_call(f"the application of writer '{writer.name}'"):

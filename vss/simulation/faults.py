@@ -67,6 +67,7 @@ class FaultPlan:
         self.spans_worlds = spans_worlds
         self.has_failed_flushes = any(fault.effect == "fsyncgate" for fault in self.faults)
         self.when_died: list[Callable[[str], object]] = []
+        self.owners: dict[str, str] = {}
         self._ports: Ports | None = None
         self._isolates = any(fault.effect == "crash" for fault in self.faults)
         self._striking_io: dict[str, bool] = {}
@@ -169,7 +170,8 @@ class FaultPlan:
         """Run ``work`` as the plan says for this visit of ``site``."""
         self._noticed(site, selectors)
         ports = self._world()
-        actor = actor_at(site, selectors)
+        owner = self._owner_at(selectors) if self._isolates else ""
+        actor = owner or actor_at(site, selectors)
         self._processes.note(actor)
         if self._isolates and self._processes.takes_doom():
             await die(_running_loop())
@@ -192,9 +194,14 @@ class FaultPlan:
             elif standing.fault.effect != "stale":
                 work = partial(self._effects.apply, standing.fault, site, actor, is_called, work)
         try:
-            return await (self._as_actor(site, actor, work) if is_called or actor in _OWN_ACTORS else work())
+            return await (self._as_actor(site, actor, work) if is_called or owner or actor in _OWN_ACTORS else work())
         finally:
             self._effects.passed(site)
+
+    def _owner_at(self, selectors: Mapping[str, str]) -> str:
+        """Return whose process an application's I/O is done in where a user or a requestor asked for it: when that dies, they
+        hear that the connection is broken. "" where there is no such process, or a role works there itself."""
+        return self.owners.get(selectors.get("writer", ""), "") if ACTOR.get() in ("", REQUESTOR) else ""
 
     def _noticed(self, site: str, selectors: Mapping[str, str]) -> None:
         """A site was reached by a call that is awaited; for those who tell others."""

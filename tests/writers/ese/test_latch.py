@@ -63,7 +63,7 @@ def test_given_up_it_turns_away_who_waits_and_who_comes() -> None:
         left = asyncio.create_task(hold(latch, "b", told))
         await asyncio.sleep(0)
         left.cancel()
-        latch.give_up(GONE)
+        latch.give_up(GONE)  # nobody takes what the future of the one that left would hold
         with pytest.raises(JetError) as caught:
             await waiter
         assert caught.value.code is JetCode.InstanceUnavailable

@@ -40,9 +40,11 @@ class Latch:
         try:
             await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled() and waiter.exception() is None:
+            if not waiter.cancelled():
                 self.release()  # it was handed over in the same moment
             raise
+        if self._error is not None:
+            raise self._error
 
     def release(self) -> None:
         """Hand it to the next who waits. Harmless after ``give_up``."""
@@ -58,7 +60,7 @@ class Latch:
         self._error = error
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(error)
+                waiter.set_result(None)  # not the error: nobody may be left to take it
         self._waiters.clear()
 
     async def __aenter__(self) -> None:

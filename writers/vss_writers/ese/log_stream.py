@@ -202,8 +202,9 @@ class LogStream:
             raise self._halt(JetError(code, str(error), path=self._file.path)) from error
 
     def _halt(self, error: JetError) -> JetError:
-        self._error = error
-        self._owner.on_halt(error)
+        if self._error is None:  # whoever was given up has nothing to tell any more
+            self._error = error
+            self._owner.on_halt(error)
         return error
 
     async def _write_out(self) -> None:
