@@ -211,3 +211,36 @@ def test_a_session_that_is_cut_short_is_cleared_up_in_order(crew: Crew, faults: 
     trial = Trial(seed=7647, faults=tuple(("backup", each) for each in faults), order=order, choices=choices)
 
     assert crew.explorer.run(trial).violations == ()
+
+
+@pytest.mark.parametrize(
+    ("seed", "choices", "faults"),
+    [
+        (911750, "0,0,0,0,0,3,3,3,0,0,0,0,0,1,0,0,1,1,1,1,1,1", ("requestor.snapshot when=nth:1 crash=during",)),
+        (
+            605932,
+            "0,0,1,0,0,0,1,0,0,1,1,0,0,0,0,0,0,0,1,1,0,1,1,1,1",
+            ("requestor.snapshot when=nth:1 crash=during", "store.grow when=volume:D: when=nth:1 fail"),
+        ),
+        (3072668, "1,1,1,1,1,1,1,1,1,1", ("requestor.prepare when=nth:1 crash=during",)),
+        (3002087, "", ("requestor.volumes when=nth:1 crash=before", "coord.release_session when=nth:1 cancel")),
+    ],
+)
+def test_a_session_is_over_when_its_call_and_its_set_are(
+    reduced: Crew, seed: int, choices: str, faults: tuple[str, ...]
+) -> None:
+    during = tuple(("backup", f"fault {each}") for each in faults)
+    trial = Trial(seed=seed, faults=during, order="any" if choices else "fifo", choices=choices)
+
+    assert reduced.explorer.run(trial).violations == ()
+
+
+def test_a_store_that_was_not_told_of_the_end_of_a_failed_backup_may_refuse_the_next(registry: Registry) -> None:
+    mail = Crew(shipped("mail"), "shipped:mail", registry=registry).explorer
+    failed = ("backup", "fault requestor.verify when=nth:1 fail")
+    unheard = ("backup", "fault writer.backup_shutdown when=nth:1 fail")
+
+    result = mail.run(Trial(faults=(failed, unheard)))
+    assert result.outcome == "reported"
+    assert result.violations == ()
+    assert mail.run(Trial(faults=(failed,))).violations == mail.run(Trial(faults=(unheard,))).violations == ()
