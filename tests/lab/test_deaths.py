@@ -63,7 +63,7 @@ def test_a_store_that_is_not_started_again_stays_down_until_somebody_starts_it()
 
 
 @pytest.mark.parametrize("when", ["before", "during", "after"])
-@pytest.mark.parametrize("site", ["log.write", "page.write", "checkpoint.write"])
+@pytest.mark.parametrize("site", ["mail.request", "log.write", "page.write", "checkpoint.write", "volume.flush when=volume:L:"])
 def test_a_store_that_dies_while_it_works_for_a_user_dies_as_a_whole_and_the_user_lives(site: str, when: str) -> None:
     work = '[[method]]\ndo = "work"\nname = "b"\nduration = "20m"\n'
     outcome = run('title = "x"\n[lab]\ntemplate = "mail"\n' + work + CHECK + FRESH + dying(site, when, " restart=10s"))

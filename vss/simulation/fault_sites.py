@@ -183,6 +183,12 @@ _VOLUMES = (
         "diffarea.cow", "a block is copied before it is overwritten", WRITE_CODES, "volume", "snapshot", more=("full",)
     ),
 )
+_USERS = (
+    FaultSite(
+        "mail.request", "a user asks the store for something", Passage.STEP, ("fail", "delay", "stall", "crash", "jump"),
+        ("writer",), codes=("E_ACCESSDENIED", "VSS_E_UNEXPECTED"),
+    ),
+)  # fmt: skip
 _LOGS = (
     awaited_site("log.write", "records reach a log file", WRITE_CODES, "file", "gen", more=DATA),
     awaited_site("log.rotate", "the current log becomes an archived one", REMOVE_CODES, "file", "gen", more=("fail-after",)),
@@ -218,7 +224,7 @@ _WORLD = (
 )
 
 FAULT_SITES: tuple[FaultSite, ...] = (
-    *_WRITERS, *_PROVIDERS, *_COORDINATOR, *_REQUESTORS, *_VOLUMES, *_LOGS, *_STORES, *_WORLD,
+    *_WRITERS, *_PROVIDERS, *_COORDINATOR, *_REQUESTORS, *_VOLUMES, *_USERS, *_LOGS, *_STORES, *_WORLD,
 )  # fmt: skip
 """Every site, role by role in the order of a run."""
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from vss.errors import BadStateError, ConfigurationError, NotFoundError, VssError
 from vss.plugins.hosts import WorkloadHost
-from vss.ports import NANOSECONDS
+from vss.ports import NANOSECONDS, no_faults
 from vss_writers.exchange.deleted_items import DeletedItem, DeletedItems
 from vss_writers.exchange.mailboxes import Mailboxes
 from vss_writers.exchange.writer import ExchangeWriter
@@ -141,7 +142,7 @@ class MailFlow:
                 return True
             seconds -= idle_s
             with suppress(VssError):
-                await self._mailboxes.group.idle()
+                await self._ask(self._mailboxes.group.idle)
         return await self._is_stopped_within(seconds)
 
     async def _is_stopped_within(self, seconds: float) -> bool:
@@ -175,40 +176,48 @@ class MailFlow:
         content = self._compose(mailbox)
         digest = hashlib.sha256(content).hexdigest()
         doubt = Doubt(kind="deliver", database=database, digest=digest)
-        message_id = await self._attempt(doubt, self._mailboxes.deliver(database, folder, content))
+        message_id = await self._attempt(doubt, partial(self._mailboxes.deliver, database, folder, content))
         self._record.messages[database][message_id] = Told(folder, digest)
 
     async def _move(self, database: str, message_id: int) -> None:
         mailbox = f"user{self._random.randrange(self._options.mailboxes):02d}"
         folder = await self._folder(database, mailbox, self._random.choice(FOLDER_NAMES[1:]))
         doubt = Doubt(kind="move", database=database, message=message_id, folder=folder)
-        await self._attempt(doubt, self._mailboxes.move(database, message_id, folder))
+        await self._attempt(doubt, partial(self._mailboxes.move, database, message_id, folder))
         self._record.messages[database][message_id] = Told(folder, self._record.messages[database][message_id].digest)
 
     async def _delete(self, database: str, message_id: int) -> None:
         doubt = Doubt(kind="delete", database=database, message=message_id)
-        await self._attempt(doubt, self._mailboxes.delete(database, message_id))
+        await self._attempt(doubt, partial(self._mailboxes.delete, database, message_id))
         told = self._record.messages[database].pop(message_id)
         if self._retains:
             self._record.deleted.setdefault(database, {})[message_id] = told
 
     async def _recover(self, database: str, message_id: int) -> None:
         doubt = Doubt(kind="recover", database=database, message=message_id)
-        folder = await self._attempt(doubt, self._deleted_items.recover(database, message_id))
+        folder = await self._attempt(doubt, partial(self._deleted_items.recover, database, message_id))
         digest = self._record.deleted[database].pop(message_id).digest
         self._record.messages[database][message_id] = Told(folder, digest)
 
     async def _purge(self, database: str) -> None:
         """Online maintenance, as the store does it every night: what its retention lets go is gone for good."""
-        purged = await self._attempt(Doubt(kind="purge", database=database), self._deleted_items.purge(database))
+        purged = await self._attempt(Doubt(kind="purge", database=database), partial(self._deleted_items.purge, database))
         for message_id in purged:
             self._record.deleted.get(database, {}).pop(message_id, None)
 
-    async def _attempt(self, doubt: Doubt, operation: Awaitable[T]) -> T:
+    async def _ask(self, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Let the store do something, in its own process, past the site ``mail.request``."""
+        faults = self._host.ports.faults
+        if faults is no_faults:
+            return await request()
+        answer: T = await faults("mail.request", request, writer=self._options.writer)
+        return answer
+
+    async def _attempt(self, doubt: Doubt, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Await ``operation``; until it is acknowledged nobody knows whether it took effect."""
         self._record.in_doubt.append(doubt)
         try:
-            result = await operation
+            result = await self._ask(operation)
         except (BadStateError, NotFoundError):
             self._record.in_doubt.remove(doubt)  # refused before anything was changed
             raise
@@ -228,7 +237,7 @@ class MailFlow:
         folders = self._record.folders.setdefault(database, {})
         key = f"{mailbox}/{name}"
         if key not in folders:
-            folders[key] = await self._mailboxes.ensure_folder(database, mailbox, name)
+            folders[key] = await self._ask(partial(self._mailboxes.ensure_folder, database, mailbox, name))
         return folders[key]
 
     def _compose(self, mailbox: str) -> bytes:
