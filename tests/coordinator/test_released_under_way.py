@@ -10,6 +10,7 @@ import pytest
 from vss.coordinator import Limits
 from vss.errors import BadStateError, ProviderError
 from vss.events import Event, SessionReleased, SnapshotSetAborted, WriterCalled
+from vss.ids import Guid
 from vss.ports import NANOSECONDS, Ports
 from vss.simulation import run
 from vss.testing import Scene, StubProvider, StubWriter
@@ -114,6 +115,29 @@ def test_a_requestor_killed_while_its_set_is_undone_is_released_when_that_is_don
 
     ends = [type(each).__name__ for each in events if isinstance(each, SnapshotSetAborted | SessionReleased)]
     assert ends == ["SnapshotSetAborted", "SessionReleased"]
+
+
+def test_the_call_of_a_requestor_that_is_reported_dead_is_not_waited_for() -> None:
+    async def story(ports: Ports) -> None:
+        scene = await build(ports, on_prepare_backup=3600.0)
+        loop: Any = asyncio.get_running_loop()
+        ids: list[Guid] = []
+
+        async def requestor() -> None:
+            session = scene.coordinator.open_session()
+            ids.append(session.session_id)
+            await scene.prepare(session)
+
+        task = loop.create_task(requestor())
+        await asyncio.sleep(1.0)
+        loop.kill(task)
+        await scene.coordinator.requestor_died(ids[0])
+        assert ports.clock.now_ns() == NANOSECONDS
+        scene.assert_nothing_left()
+        await scene.coordinator.close()
+        await asyncio.sleep(3600.0)  # what the dead had set runs out
+
+    play(story)
 
 
 def test_a_call_that_died_unnoticed_is_waited_for_no_longer_than_an_abort_may_take() -> None:
