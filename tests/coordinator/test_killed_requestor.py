@@ -115,3 +115,23 @@ def test_a_requestor_killed_while_a_freeze_timer_aborts_waits_for_that_abort() -
         await scene.coordinator.close()
 
     run(story)
+
+
+def test_a_requestor_killed_after_its_set_failed_is_not_the_cause() -> None:
+    calls: list[str] = []
+    events: list[Event] = []
+
+    async def story(ports: Ports) -> None:
+        writer = StubWriter("A", calls, behaviour={"on_thaw": 5.0, "on_abort": 5.0})
+        provider = StubProvider(calls=calls, behaviour={"commit_snapshots": RuntimeError("out of order")})
+        scene = await Scene.build(ports, writers=[writer], providers=[provider], calls=calls)
+        await killed(ports, scene, 2.0)
+        scene.assert_nothing_left()
+        await asyncio.sleep(3600.0)  # what the dead had set runs out
+        await scene.coordinator.close()
+
+    run(story, emit=events.append)
+
+    (aborted,) = [each for each in events if isinstance(each, SnapshotSetAborted)]
+    assert "out of order" in aborted.cause
+    assert aborted.hresult == "VSS_E_UNEXPECTED_PROVIDER_ERROR"
