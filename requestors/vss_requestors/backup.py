@@ -20,7 +20,7 @@ import msgspec
 
 from vss.coordinator import Session, SnapshotContext, WriterStatus
 from vss.documents import WriterMetadata
-from vss.errors import BadStateError, NotFoundError, VssError
+from vss.errors import BadStateError, NotFoundError, VerificationError, VssError
 from vss.events import BackupSetWritten, ComponentFailed, ComponentSucceeded, Record
 from vss.ids import Guid
 from vss.observe import jsonl
@@ -319,7 +319,7 @@ class BackupRun:
         record = msgspec.structs.replace(self._set.record, finished_ns=finished_ns, warnings=tuple(self._warnings))
         try:
             await self._set.reseal(record, jsonl.encode_all(self._records()))
-        except TargetError as error:
+        except (TargetError, VerificationError) as error:
             self._warnings.append(f"the set does not say how the session ended: {error.message}")
 
     async def _undo(self, error: BaseException) -> None:

@@ -36,7 +36,7 @@ _STILL_IN_A_BACKUP = ("a backup or recovery is running already", "is being backe
 """What a store says that waits for the end of another backup."""
 _LEFT_BY_THE_DEAD = ("run machine", "invariant S8", "invariant C6")
 """A service that stays dead cannot be shut down in order, and what it held stays: a provider's unfinished copies, too."""
-_CONTENT_OF_MEDIA = ("C1", "C2", "C7", "C10")
+_CONTENT_OF_MEDIA = ("C1", "C2", "C7", "C10", "B6")
 """What a disk that damages bytes and says nothing makes untrue by itself, below everybody."""
 _DAMAGE = ("torn", "lose", "misdirect", "short", "flip", "partial", "corrupt", "stale", "lie", "drop", "fsyncgate")
 _LIVE_MEDIA = ("volume", "store", "diffarea", "page", "log", "checkpoint")

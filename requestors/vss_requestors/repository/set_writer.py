@@ -11,11 +11,12 @@ The seal is replaced a second time when BackupComplete has been delivered; that 
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from vss.errors import AlreadyExistsError
+from vss.errors import AlreadyExistsError, VerificationError
 from vss.ids import Guid
 from vss.ports import HostFile, Ports
 from vss_requestors.blocking_work import finished
@@ -114,8 +115,8 @@ class SetWriter:
             with target_errors(path, "write"):
                 parent = PurePosixPath(path).parent
                 self._ports.files.make_directory(self.root / parent)
-                self._ports.files.write_atomically(self.root / path, data)
                 self._remember_directories(parent)
+            self._write_and_check(path, data)
 
         await finished(self._ports, write)
         self._documents[path] = ManifestDocument(path=path, size_bytes=len(data), sha256=sha256_of(data))
@@ -150,6 +151,7 @@ class SetWriter:
 
         Raises:
             TargetError: the target failed; the set still says "writing".
+            VerificationError: a record reads other than it was written.
         """
         manifest = self.manifest()
         manifest_data = encode(manifest)
@@ -175,11 +177,20 @@ class SetWriter:
         return self.record
 
     async def _write(self, name: str, data: bytes) -> None:
-        def write() -> None:
-            with target_errors(name, "write"):
-                self._ports.files.write_atomically(self.root / name, data)
+        await finished(self._ports, partial(self._write_and_check, name, data))
 
-        await finished(self._ports, write)
+    def _write_and_check(self, name: str, data: bytes) -> None:
+        """Write a record and read it again: a set whose records are damaged cannot be restored, however good its files are."""
+        with target_errors(name, "write"):
+            self._ports.files.write_atomically(self.root / name, data)
+        with target_errors(name, "read"):
+            found = self._ports.files.read_bytes(self.root / name)
+        if found != data:
+            raise VerificationError(
+                f"{name} of backup set '{self.record.set_id}' does not read as it was written: expected {len(data)} bytes with"
+                f" SHA-256 {sha256_of(data)}, found {len(found)} with {sha256_of(found)}",
+                hint="the target damages what is written to it: choose another one",
+            )
 
 
 def _with_events(record: SessionRecord, events: bytes) -> SessionRecord:
