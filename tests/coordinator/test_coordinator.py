@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from vss.coordinator import Coordinator
 from vss.errors import AlreadyExistsError, BadStateError, NotFoundError
-from vss.events import Event, PluginProblem
+from vss.events import Event, PluginProblem, WriterIdentified
 from vss.hresult import HResult
 from vss.ids import GUID_NULL, Guid
 from vss.machines import SessionState
@@ -39,6 +40,21 @@ def test_a_writer_that_unsubscribed_has_failed_in_sessions_that_know_it_and_hear
         await scene.coordinator.close()
 
     run(main)
+
+
+def test_a_writer_without_a_freeze_limit_is_told_as_one() -> None:
+    events: list[Event] = []
+
+    async def main(ports: Ports) -> None:
+        scene = await Scene.build(ports, writers=[StubWriter("A", freeze_timeout_s=math.inf), StubWriter("B")])
+        async with scene.coordinator.open_session() as session:
+            await scene.prepare(session)
+        await scene.coordinator.close()
+
+    run(main, emit=events.append)
+
+    limits = {each.writer: each.freeze_limit_ns for each in events if isinstance(each, WriterIdentified)}
+    assert limits == {"A": -1, "B": 60 * NANOSECONDS}
 
 
 def test_a_requestor_whose_task_ends_is_released_and_one_that_released_itself_is_not_watched() -> None:

@@ -262,6 +262,25 @@ def test_an_abort_without_an_answer_is_over_at_its_limit_and_not_sent_again() ->
     assert len([each for each in events if isinstance(each, WriterAborted)]) == 1
 
 
+def test_an_abort_that_is_sent_again_reaches_a_writer_that_did_not_answer_the_first() -> None:
+    heard: list[str] = []
+
+    async def hang_once(context: WriterContext) -> None:
+        heard.append("abort")
+        if len(heard) == 1:
+            await asyncio.sleep(3600.0)
+
+    async def story(scene: Scene, session: Session) -> None:
+        await scene.prepare(session)
+        with pytest.raises(VssError):
+            await session.do_snapshot_set()
+        await session.abort_backup()
+
+    play(story, [StubWriter("A", behaviour={"on_freeze": 5.0, "on_abort": hang_once})], faults="provider.pre_commit fail")
+
+    assert heard == ["abort", "abort"]
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [("writer.freeze fail-after", "injected fault"), ("writer.post_snapshot hang=after", "no answer to PostSnapshot")],
