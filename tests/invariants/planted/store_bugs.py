@@ -48,12 +48,13 @@ def _leave_out_changes(plain: Callable[..., Any]) -> Callable[..., Any]:
 
     async def skip(self: redo.Redo) -> None:
         nonlocal count
-        kept = []
-        for each in self._pending or ():
+        kept, places = [], []
+        for place, each in zip(self._places, self._pending or (), strict=True):
             count += 1
             if count % 7:
                 kept.append(each)
-        self._pending = kept
+                places.append(place)
+        self._pending, self._places = kept, places
         await plain(self)
 
     return skip
